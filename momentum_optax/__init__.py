@@ -1,0 +1,40 @@
+"""Momentum for JAX: every way in which past gradients are remembered and used to train a model.
+
+Everything here is an `optax.GradientTransformationExtraArgs` or a function that makes one. `compat` holds the optimizers
+of other frameworks, `catalog` a row for each method, `testing` the laws, and `sweeps` many training runs at once.
+"""
+
+from . import compat as compat
+from ._evaluation import eval_params as eval_params
+from ._evaluation import lookahead_params as lookahead_params
+from ._finish import add_decayed_weights as add_decayed_weights
+from ._finish import apply_updates as apply_updates
+from ._finish import scale_by_learning_rate as scale_by_learning_rate
+from ._step import make_step as make_step
+from ._types import Coefficient as Coefficient
+from .convert import convert as convert
+from .directions.divide import divide as divide
+from .directions.root_mean_square import root_mean_square as root_mean_square
+from .filters.blend import blend as blend
+from .filters.difference import difference as difference
+from .filters.ema import ema as ema
+from .filters.identity import identity as identity
+from .filters.trace import trace as trace
+from .optimizers.acc_sgd import acc_sgd as acc_sgd
+from .optimizers.acc_sgd import scale_by_acc_sgd as scale_by_acc_sgd
+from .optimizers.aggmo import aggmo as aggmo
+from .optimizers.aggmo import scale_by_aggmo as scale_by_aggmo
+from .optimizers.ema_momentum import ema_momentum as ema_momentum
+from .optimizers.ema_momentum import scale_by_ema_momentum as scale_by_ema_momentum
+from .optimizers.heavy_ball import heavy_ball as heavy_ball
+from .optimizers.heavy_ball import scale_by_heavy_ball as scale_by_heavy_ball
+from .optimizers.nesterov import nesterov as nesterov
+from .optimizers.nesterov import scale_by_nesterov as scale_by_nesterov
+from .optimizers.nesterov_lookahead import nesterov_lookahead as nesterov_lookahead
+from .optimizers.nesterov_lookahead import scale_by_nesterov_lookahead as scale_by_nesterov_lookahead
+from .optimizers.pid import pid as pid
+from .optimizers.pid import scale_by_pid as scale_by_pid
+from .optimizers.pnm import pnm as pnm
+from .optimizers.pnm import scale_by_pnm as scale_by_pnm
+from .optimizers.qhm import qhm as qhm
+from .optimizers.qhm import scale_by_qhm as scale_by_qhm

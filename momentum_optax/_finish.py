@@ -1,0 +1,173 @@
+"""From a direction to a step: weight decay and the learning rate, the same for every optimizer."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from . import _coefficient as coefficient
+from . import _leafwise as leafwise
+from ._transformation import increment, transformation, zero_count
+from ._types import Coefficient, Mask
+
+
+class LearningRateState(NamedTuple):
+    """State of `scale_by_learning_rate`.
+
+    Attributes:
+      count: `()` int32, updates so far. Kept for a constant too, so that a schedule can take over from a checkpoint.
+    """
+
+    count: jax.Array
+
+
+class DecayState(NamedTuple):
+    """State of `add_decayed_weights`.
+
+    Attributes:
+      count: `()` int32, updates so far.
+    """
+
+    count: jax.Array
+
+
+def scale_by_learning_rate(learning_rate: Coefficient) -> optax.GradientTransformationExtraArgs:
+    """Turns a direction into a step downhill: `update <- -learning_rate(count) * g`.
+
+    Unlike Optax's transformation of this name it keeps the dtype of the updates also for a traced learning rate, takes a
+    tree of learning rates, and lets a missing gradient pass.
+
+    Args:
+      learning_rate: finite and at least 0; a number, a schedule, or a tree of these.
+
+    Returns:
+      A transformation that ignores `params`.
+
+    Raises:
+      TypeError: `learning_rate` is no number, schedule or tree of these.
+      ValueError: it is out of range, or (at init) its tree does not fit the params.
+    """
+    learning_rate = coefficient.check("learning_rate", learning_rate, coefficient.NON_NEGATIVE)
+
+    def init(params: optax.Params) -> LearningRateState:
+        coefficient.fit("learning_rate", learning_rate, params)
+        return LearningRateState(zero_count())
+
+    def update(updates, state: LearningRateState, params=None, **extra) -> tuple[optax.Updates, LearningRateState]:
+        del params, extra
+        updates = leafwise.emit(lambda g, lr: -lr * g, updates, (), coefficient.at(learning_rate, state.count))
+        return updates, LearningRateState(increment(state.count))
+
+    return transformation(init, update)
+
+
+def add_decayed_weights(
+    weight_decay: Coefficient, mask: Mask | None = None
+) -> optax.GradientTransformationExtraArgs:
+    """Adds a multiple of the params to the updates: `update <- g + weight_decay(count) * params`.
+
+    Before a velocity this is an L2 penalty (coupled decay); after it and before the learning rate, decoupled decay.
+
+    Args:
+      weight_decay: a finite coefficient.
+      mask: which leaves decay; a tree or tree prefix of bools, or a function of the params giving one. `None` for all.
+
+    Returns:
+      A transformation whose `update` needs `params` and raises a ValueError without them.
+
+    Raises:
+      TypeError: `weight_decay` is no number, schedule or tree of these.
+      ValueError: it is not finite, or (at init) its tree does not fit the params.
+
+    References:
+      Loshchilov and Hutter (2017), "Decoupled Weight Decay Regularization". https://arxiv.org/abs/1711.05101
+    """
+    weight_decay = coefficient.check("weight_decay", weight_decay, coefficient.FINITE)
+
+    def init(params: optax.Params) -> DecayState:
+        coefficient.fit("weight_decay", weight_decay, params)
+        return DecayState(zero_count())
+
+    def update(updates, state: DecayState, params=None, **extra) -> tuple[optax.Updates, DecayState]:
+        del extra
+        if params is None:
+            raise ValueError("weight_decay needs the params: call update(updates, state, params).")
+        updates = leafwise.emit(
+            lambda g, p, decay: g + decay * leafwise.widen(p),
+            updates,
+            (params,),
+            coefficient.at(weight_decay, state.count),
+        )
+        return updates, DecayState(increment(state.count))
+
+    decay = transformation(init, update)
+    if mask is None:
+        return decay
+    return optax.with_extra_args_support(optax.masked(decay, mask))
+
+
+def finish(
+    direction: optax.GradientTransformation,
+    learning_rate: Coefficient,
+    weight_decay: Coefficient = None,
+    mask: Mask | None = None,
+) -> optax.GradientTransformationExtraArgs:
+    """The optimizer that goes along a direction: decoupled weight decay, then the learning rate.
+
+    Args:
+      direction: transforms gradients into a direction uphill.
+      learning_rate: see `scale_by_learning_rate`.
+      weight_decay: see `add_decayed_weights`, multiplied by the learning rate; `None` for none.
+      mask: see `add_decayed_weights`.
+    """
+    decay = [] if weight_decay is None else [add_decayed_weights(weight_decay, mask)]
+    return optax.chain(direction, *decay, scale_by_learning_rate(learning_rate))
+
+
+def finish_inside(
+    direction: optax.GradientTransformation,
+    learning_rate: Coefficient,
+    weight_decay: Coefficient = None,
+    mask: Mask | None = None,
+) -> optax.GradientTransformationExtraArgs:
+    """The optimizer whose memory holds steps instead of gradients: the learning rate goes in first.
+
+    Weight decay, decoupled, stays outside the memory and is multiplied by the learning rate all the same.
+
+    Args:
+      direction: transforms steps into steps.
+      learning_rate: see `scale_by_learning_rate`.
+      weight_decay: see `add_decayed_weights`; `None` for none.
+      mask: see `add_decayed_weights`.
+    """
+    decay = []
+    if weight_decay is not None:
+        step = coefficient.combine(lambda lr, wd: -lr * wd, learning_rate, weight_decay)
+        decay = [add_decayed_weights(step, mask)]
+    return optax.chain(scale_by_learning_rate(learning_rate), direction, *decay)
+
+
+def apply_updates(params: optax.Params, updates: optax.Updates) -> optax.Params:
+    """Moves the params by the updates.
+
+    Adds in at least float32 and keeps each param's dtype; a param whose update is `None` stays where it is.
+
+    Args:
+      params: a tree of arrays.
+      updates: shaped like the params; `None` for what had no gradient.
+
+    Returns:
+      `params + updates`.
+
+    Raises:
+      ValueError: the trees do not have the same structure.
+    """
+
+    def leaf(u: Any, p: Any) -> Any:
+        if u is None:
+            return p
+        dtype = jnp.result_type(p)
+        return leafwise.narrow(leafwise.widen(p) + leafwise.widen(u), dtype)
+
+    return jax.tree.map(leaf, updates, params, is_leaf=lambda x: x is None)

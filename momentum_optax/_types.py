@@ -1,0 +1,24 @@
+"""The types that every room shares."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeAlias, Union
+
+import chex
+import jax
+import numpy as np
+import optax
+
+Scalar: TypeAlias = float | int | np.generic | np.ndarray | jax.Array
+"""A number: Python's, NumPy's, or an array of shape `()`, traced or not."""
+
+Schedule: TypeAlias = Callable[[chex.Numeric], chex.Numeric]
+"""A function of the count of updates so far: 0 at the first update, 1 at the second, and so on."""
+
+Coefficient: TypeAlias = Union[Scalar, Schedule, None, Mapping[str, "Coefficient"], Sequence["Coefficient"], chex.ArrayTree]
+"""A hyperparameter: a number, a schedule, or a tree of these that is a prefix of the params.
+
+`None` stands for 0. See `_coefficient` for what becomes of it.
+"""
+
+Mask: TypeAlias = chex.ArrayTree | Callable[[optax.Params], chex.ArrayTree]
+"""Which leaves something applies to: a tree (or tree prefix) of bools, or a function of the params giving one."""

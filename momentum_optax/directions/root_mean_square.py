@@ -1,0 +1,93 @@
+"""The root of the mean square of gradients, Adam's denominator (Kingma and Ba, 2014)."""
+
+from typing import Any, NamedTuple
+
+import jax
+import optax
+
+from .. import _coefficient as coefficient
+from .. import _leafwise as leafwise
+from .._transformation import increment, transformation, zero_count
+from .._types import Coefficient
+from ..filters.ema import average
+
+
+class RootMeanSquareState(NamedTuple):
+    """State of `root_mean_square`.
+
+    Attributes:
+      count: `()` int32, updates so far.
+      second_moment: moving average of squared magnitudes; real, shaped like the params.
+      weight: `()` for each coefficient: 1 minus the product of all `b2` so far.
+    """
+
+    count: jax.Array
+    second_moment: Any
+    weight: Any
+
+
+def root_mean_square(
+    b2: Coefficient,
+    eps: Coefficient = 1e-8,
+    eps_root: Coefficient = 0.0,
+    *,
+    debias: bool = True,
+    state_dtype: jax.typing.DTypeLike | None = None,
+) -> optax.GradientTransformationExtraArgs:
+    """Replaces each gradient by how large gradients have been: what to divide a direction by.
+
+    For every leaf, with gradient `g`, starting from `second_moment = 0` and `weight = 0`:
+
+        second_moment <- b2 * second_moment + (1 - b2) * |g|^2
+        weight        <- b2 * weight + (1 - b2)
+        update        <- sqrt(second_moment / weight + eps_root) + eps
+
+    Without `debias` the weight is 1. The square root has derivative 0 at 0, so that gradients through an optimizer stay
+    finite where a gradient is 0.
+
+    Args:
+      b2: how much of the past survives a step, in [0, 1); where it is a plain 0, no memory is kept.
+      eps: added outside the root; finite and at least 0, in units of the gradient.
+      eps_root: added inside the root; finite and at least 0, in units of the squared gradient.
+      debias: whether to divide by the weight of the gradients seen.
+      state_dtype: dtype of `second_moment`; `None` keeps the (real) dtype of each param. In bfloat16 a `b2` above .99
+        hardly moves any more: 1 - b2 is below the spacing of numbers there.
+
+    Returns:
+      A transformation that ignores `params`; its updates have the gradient's dtype and no imaginary part.
+
+    Raises:
+      TypeError: a coefficient is no number, schedule or tree of these.
+      ValueError: a coefficient is out of range, or (at init) its tree does not fit the params.
+
+    References:
+      Kingma and Ba (2014), "Adam: A Method for Stochastic Optimization", Algorithm 1. https://arxiv.org/abs/1412.6980
+    """
+    b2 = coefficient.check("b2", b2)
+    eps = coefficient.check("eps", eps, coefficient.NON_NEGATIVE)
+    eps_root = coefficient.check("eps_root", eps_root, coefficient.NON_NEGATIVE)
+
+    def init(params: optax.Params) -> RootMeanSquareState:
+        for name, value in (("b2", b2), ("eps", eps), ("eps_root", eps_root)):
+            coefficient.fit(name, value, params)
+        second_moment = leafwise.zeros(params, state_dtype, decay=b2, real=True)
+        return RootMeanSquareState(zero_count(), second_moment, coefficient.zeros(b2))
+
+    def update(updates, state: RootMeanSquareState, params=None, **extra) -> tuple[optax.Updates, RootMeanSquareState]:
+        del params, extra
+        now = coefficient.at(b2, state.count)
+        weight = coefficient.advance(average, updates, state.weight, now)
+        value, second_moment = leafwise.remember(
+            lambda g, s, b: average(s, b, (g * g.conj()).real), updates, state.second_moment, now
+        )
+        updates = leafwise.emit(
+            lambda g, s, w, e, e_root: leafwise.root((s / w if debias else s) + e_root) + e,
+            updates,
+            (value,),
+            weight,
+            coefficient.at(eps, state.count),
+            coefficient.at(eps_root, state.count),
+        )
+        return updates, RootMeanSquareState(increment(state.count), second_moment, weight)
+
+    return transformation(init, update)

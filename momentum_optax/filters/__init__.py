@@ -1,0 +1,1 @@
+"""How the past is remembered: linear maps from the stream of gradients to a velocity."""

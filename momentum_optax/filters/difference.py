@@ -1,0 +1,59 @@
+"""The change of the gradient from one step to the next."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from .. import _leafwise as leafwise
+from .._transformation import increment, transformation, zero_count
+
+
+class DifferenceState(NamedTuple):
+    """State of `difference`.
+
+    Attributes:
+      count: `()` int32, updates so far.
+      previous: the last gradient; shaped like the params.
+    """
+
+    count: jax.Array
+    previous: Any
+
+
+def difference(*, state_dtype: jax.typing.DTypeLike | None = None) -> optax.GradientTransformationExtraArgs:
+    """Replaces each gradient by its change since the last step, 0 at the first.
+
+    For every leaf, with gradient `g`:
+
+        update   <- g - previous
+        previous <- g
+
+    Along a trajectory the change is the curvature times the last movement, to first order: the derivative term of a
+    controller, and the correction that turns heavy ball into Nesterov's method.
+
+    Args:
+      state_dtype: dtype of `previous`; `None` keeps the dtype of each param.
+
+    Returns:
+      A transformation that ignores `params`.
+
+    References:
+      An, Wang, Sun, Xu, Dai and Zhang (2018), "A PID Controller Approach for Stochastic Optimization of Deep Networks".
+      https://doi.org/10.1109/CVPR.2018.00889
+    """
+
+    def init(params: optax.Params) -> DifferenceState:
+        return DifferenceState(zero_count(), leafwise.zeros(params, state_dtype))
+
+    def update(updates, state: DifferenceState, params=None, **extra) -> tuple[optax.Updates, DifferenceState]:
+        del params, extra
+        first = state.count == 0
+        _, previous = leafwise.remember(lambda g, _: g, updates, state.previous)
+        updates = leafwise.emit(
+            lambda g, p: jnp.where(first, 0, g - leafwise.widen(p)), updates, (state.previous,)
+        )
+        return updates, DifferenceState(increment(state.count), previous)
+
+    return transformation(init, update)

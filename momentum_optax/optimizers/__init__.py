@@ -1,0 +1,1 @@
+"""Ready-made optimizers, one method per file."""

@@ -1,0 +1,1 @@
+"""Small real problems for examples, benchmarks and the command line."""

@@ -1,0 +1,94 @@
+"""Files that are there as a whole or not at all."""
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from .results import SweepResult
+
+
+def save(result: "SweepResult", folder: str | Path) -> list[Path]:
+    """Writes the results of a sweep.
+
+    Args:
+      result: the sweep.
+      folder: where to; made if missing, files of the same names are replaced.
+
+    Returns:
+      The files: `runs.csv` with one row for each run and evaluation, `table.csv` with the ranking and `sweep.json` with
+      settings, versions of packages and the ranking.
+
+    Raises:
+      OSError: the folder cannot be written; no file of an earlier sweep has been touched.
+    """
+    from .results import versions
+
+    ranking = result.table()
+    rows = [{k: _plain(v) for k, v in row.items()} for row in ranking.to_dict("records")]
+    description = {"settings": dict(result.settings), "versions": versions(), "table": rows}
+    return write_files(
+        folder,
+        {
+            "runs.csv": lambda path: result.frame().to_csv(path, index=False),
+            "table.csv": lambda path: ranking.to_csv(path, index=False),
+            "sweep.json": lambda path: path.write_text(json.dumps(description, indent=2) + "\n"),
+        },
+    )
+
+
+def write_files(folder: str | Path, writers: Mapping[str, Callable[[Path], object]]) -> list[Path]:
+    """Writes files beside their places, and moves them there once all are complete.
+
+    Args:
+      folder: where to; made if missing.
+      writers: by file name, a function that writes to the path it is given.
+
+    Returns:
+      The files, in the order given.
+
+    Raises:
+      OSError: a file cannot be written; then no file has been touched.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    # In the same folder, for a file can be moved in one go only within a file system.
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".writing-") as draft:
+        for name, write in writers.items():
+            path = Path(draft) / name
+            write(path)
+            with path.open("rb+") as file:
+                os.fsync(file.fileno())
+        for name in writers:
+            os.replace(Path(draft) / name, folder / name)
+    return [folder / name for name in writers]
+
+
+def check_writable(folder: str | Path) -> None:
+    """Fails if `write_files` could not write into a folder, and leaves nothing behind.
+
+    Args:
+      folder: an existing folder, or one to be made.
+
+    Raises:
+      OSError: it is a file, or neither it nor its nearest existing parent can be written.
+    """
+    folder = Path(folder).absolute()
+    while not folder.exists():
+        folder = folder.parent
+    if not folder.is_dir():
+        raise NotADirectoryError(f"{folder} is a file, not a folder")
+    with tempfile.TemporaryFile(dir=folder):
+        pass
+
+
+def _plain(value: object) -> object:
+    """A value that JSON knows; missing numbers become null."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not np.isfinite(value) else value
