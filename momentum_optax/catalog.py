@@ -258,7 +258,7 @@ CATALOG: tuple[Method, ...] = (
         },
     ),
     Method(
-        "pnm", pnm, "optimizer", "two averages in turn, the older one subtracted: more noise at the same mean step",
+        "pnm", pnm, "optimizer", "two averages in turn, the older one subtracted: more gradient noise",
         "now <- beta^2 * now + (1 - beta^2) * g; params <- params - learning_rate * "
         "((1 + beta0) * now - beta0 * other) / sqrt((1 + beta0)^2 + beta0^2)",
         'Xie, Yuan, Zhu and Sugiyama (2021), "Positive-Negative Momentum: Manipulating Stochastic Gradient Noise to Improve '

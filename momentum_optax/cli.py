@@ -21,12 +21,14 @@ if TYPE_CHECKING:
     from .sweeps import SweepResult
 
 METHODS = ("heavy_ball", "nesterov", "qhm", "ema_momentum")
-LEARNING_RATES = "0.001,0.003,0.01,0.03,0.1,0.3,1,3,10"
+LEARNING_RATES = "0.001,0.002,0.005,0.01,0.02,0.05,0.1,0.2,0.5,1,2,5,10"
 BETAS = "0,0.5,0.8,0.9,0.95,0.98,0.99,0.995"
 QUICK = {"learning_rate": "0.01,0.1,1,10", "beta": "0,0.9,0.99", "seeds": 3, "steps": 100}
 INTERRUPTED = 130
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False
+)
 
 
 def main() -> None:
@@ -45,27 +47,41 @@ def _root() -> None:
 
 @app.command()
 def sweep(
-    method: Annotated[list[str] | None, typer.Option(help="A method to try; repeat it, or separate by commas.")] = None,
-    learning_rate: Annotated[str | None, typer.Option(help=f"Learning rates. [default: {LEARNING_RATES}]")] = None,
-    beta: Annotated[str | None, typer.Option(help=f"Betas, for methods that have one. [default: {BETAS}]")] = None,
-    seeds: Annotated[int | None, typer.Option(help="How many seeds to train each point from. [default: 5]")] = None,
+    method: Annotated[
+        list[str] | None, typer.Option(help="A method to try; repeat it, or separate by commas.")
+    ] = None,
+    learning_rate: Annotated[
+        str | None, typer.Option(help=f"Learning rates. [default: {LEARNING_RATES}]")
+    ] = None,
+    beta: Annotated[
+        str | None, typer.Option(help=f"Betas, for methods that have one. [default: {BETAS}]")
+    ] = None,
+    seeds: Annotated[
+        int | None, typer.Option(help="How many seeds to train each point from. [default: 10]")
+    ] = None,
     steps: Annotated[int | None, typer.Option(help="Updates per run. [default: 400]")] = None,
-    batch_size: Annotated[int, typer.Option(help="Samples per update.")] = 64,
-    output: Annotated[Path, typer.Option(help="Folder for tables and pictures.")] = Path("momentum-optax-results"),
+    batch_size: Annotated[int, typer.Option(help="Samples per update.")] = 32,
+    output: Annotated[Path, typer.Option(help="Folder for tables and pictures.")] = Path(
+        "momentum-optax-results"
+    ),
     quick: Annotated[bool, typer.Option("--quick", help="A smaller grid, fewer seeds and steps.")] = False,
 ) -> None:
     """Trains a small network on handwritten digits with each method, learning rate, beta and seed."""
     if method is None:
         names = METHODS
     else:
-        names = tuple(dict.fromkeys(name.strip() for entry in method for name in entry.split(",") if name.strip()))
+        names = tuple(
+            dict.fromkeys(name.strip() for entry in method for name in entry.split(",") if name.strip())
+        )
     rows = [_method(name) for name in names]
     if not rows:
         raise _bad("--method", "name at least one method")
     small = QUICK if quick else {}
-    rates = _numbers("--learning-rate", learning_rate or small.get("learning_rate", LEARNING_RATES), 0.0, math.inf)
+    rates = _numbers(
+        "--learning-rate", learning_rate or small.get("learning_rate", LEARNING_RATES), 0.0, math.inf
+    )
     betas = _numbers("--beta", beta or small.get("beta", BETAS), 0.0, 1.0)
-    seeds = small.get("seeds", 5) if seeds is None else seeds
+    seeds = small.get("seeds", 10) if seeds is None else seeds
     steps = small.get("steps", 400) if steps is None else steps
     for option, value in {"--seeds": seeds, "--steps": steps, "--batch-size": batch_size}.items():
         if value < 1:
@@ -88,13 +104,27 @@ def sweep(
 
 
 @app.command()
-def methods(name: Annotated[str | None, typer.Argument(help="Show only this method, in full.")] = None) -> None:
+def methods(
+    name: Annotated[str | None, typer.Argument(help="Show only this method, in full.")] = None,
+) -> None:
     """Lists the methods of the library with their equations and sources."""
     console = Console()
     if name is not None:
         row = _method(name, kinds=None)
-        numbers = [f"{h.name} = {h.default:g}  (try {h.low:g} to {h.high:g}, {h.scale})" for h in row.hyperparameters]
-        lines = [row.summary, "", row.equation, "", *numbers, f"buffers: {row.buffers}", "", row.source, row.url]
+        numbers = [
+            f"{h.name} = {h.default:g}  (try {h.low:g} to {h.high:g}, {h.scale})" for h in row.hyperparameters
+        ]
+        lines = [
+            row.summary,
+            "",
+            row.equation,
+            "",
+            *numbers,
+            f"buffers: {row.buffers}",
+            "",
+            row.source,
+            row.url,
+        ]
         console.print(Panel("\n".join(lines), title=f"{row.name} ({row.kind})", expand=False), markup=False)
         return
     table = Table("method", "kind", "one step", "source", box=box.SIMPLE_HEAD)
@@ -124,7 +154,7 @@ def _train(
             for row, trial in zip(rows, trials, strict=True):
                 has_beta = any(h.name == "beta" for h in row.hyperparameters)
                 points = grid(learning_rate=rates, **({"beta": betas} if has_beta else {}))
-                every = max(1, steps // 40)
+                every = max(5, steps // 40)
                 finished.append(
                     sweep(
                         trial,
@@ -150,9 +180,14 @@ def _report(finished: list["SweepResult"], output: Path) -> None:
     result = join(finished)
     ranking = result.table()
     table = Table(box=box.SIMPLE_HEAD, title=f"The best of {len(ranking)} points x {len(result.seeds)} seeds")
-    headings = {"test_accuracy": "test accuracy", "test_accuracy_spread": "spread", "steps_to_0.95": "steps to 95 %"}
+    headings = {
+        "test_accuracy": "test accuracy",
+        "test_accuracy_spread": "spread",
+        "steps_to_0.95": "steps to 95 %",
+    }
     for column in ranking:
-        table.add_column(headings.get(column, column.replace("_", " ")), justify="left" if column == "method" else "right")
+        heading, left = headings.get(column, column.replace("_", " ")), column == "method"
+        table.add_column(heading, justify="left" if left else "right", no_wrap=left)
     best = ranking.groupby("method", sort=False).head(1)
     shown = ranking[(ranking["rank"] <= 15) | ranking.index.isin(best.index)]
     for _, row in shown.iterrows():
@@ -160,7 +195,9 @@ def _report(finished: list["SweepResult"], output: Path) -> None:
     console = Console()
     console.print(table)
     lost = int(result.diverged.sum())
-    console.print(f"{lost} of {result.diverged.size} runs diverged. Shown: the best 15 points and each method's best.")
+    console.print(
+        f"{lost} of {result.diverged.size} runs diverged. Shown: the best 15 points and each method's best."
+    )
     files = result.save(output)
     draw = {"heat_maps.png": heat_maps, "learning_curves.png": learning_curves}
     files += write_files(

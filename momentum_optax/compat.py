@@ -31,6 +31,8 @@ def torch_sgd(
 ) -> optax.GradientTransformationExtraArgs:
     """`torch.optim.SGD`: the same params at every step, also when lr or momentum change on the way.
 
+    (One exception: where a momentum that is not always 0 becomes 0, torch's velocity rests and this one forgets.)
+
     With gradient `g`:
 
         g        <- g + weight_decay * params
@@ -83,6 +85,8 @@ def keras_sgd(
     state_dtype: jax.typing.DTypeLike | None = None,
 ) -> optax.GradientTransformationExtraArgs:
     """`keras.optimizers.SGD`: the learning rate is remembered with the step.
+
+    (The same exception as for `torch_sgd`.)
 
     With gradient `g`:
 

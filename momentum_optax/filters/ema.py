@@ -43,8 +43,9 @@ def ema(
         update   <- velocity / weight                                            (plain)
         update   <- next_beta * velocity / next_weight + (1 - beta) * g / weight (nesterov)
 
-    where `next_weight = next_beta * weight + (1 - next_beta)`; without `debias` both weights are 1. `weight` is the
-    average of a gradient that is always 1, so that the debiased average of a constant is that constant under every
+    where `next_weight = next_beta * weight + (1 - next_beta)` (with `nesterov` the first updates are larger than a constant
+    gradient: both terms are debiased, and they are of different ages); without `debias` both weights are 1. `weight` is the
+    average of a gradient that is always 1, so that the debiased (plain) average of a constant is that constant under every
     schedule of beta. It equals 1 minus the product of the betas; kept in this form it does not cancel when beta is
     close to 1.
 

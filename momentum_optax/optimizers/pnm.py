@@ -78,12 +78,14 @@ def pnm(
     mask: Mask | None = None,
     state_dtype: jax.typing.DTypeLike | None = None,
 ) -> optax.GradientTransformationExtraArgs:
-    """Positive-negative momentum: more gradient noise at the same mean step.
+    """Positive-negative momentum: an average from which an older one is subtracted, for more gradient noise.
 
     Two averages take turns in receiving the gradient `g`; `now` is the one whose turn it is, both start at 0:
 
         now    <- beta^2 * now + (1 - beta^2) * g
         params <- params - learning_rate * ((1 + beta0) * now - beta0 * other) / sqrt((1 + beta0)^2 + beta0^2)
+
+    The root keeps the size of the noise; the mean step is shorter by it (`sqrt(5)` for `beta0 = 1`).
 
     Args:
       learning_rate: see `heavy_ball`.

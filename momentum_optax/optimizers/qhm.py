@@ -21,7 +21,7 @@ def scale_by_qhm(
       nu: see `qhm`.
       state_dtype: see `heavy_ball`.
     """
-    nu = coefficient.check("nu", nu, coefficient.FRACTION)
+    nu = coefficient.check("nu", nu, coefficient.FINITE)
     average = ema(beta, debias=False, state_dtype=state_dtype)
     return blend((coefficient.combine(lambda n: 1 - n, nu), identity()), (nu, average))
 
@@ -48,7 +48,8 @@ def qhm(
     Args:
       learning_rate: see `heavy_ball`; good values are those of plain gradient descent.
       beta: how much of the average survives a step, in [0, 1).
-      nu: how much of the step is the average, in [0, 1].
+      nu: how much of the step is the average; in [0, 1] in the paper, but any finite number: other methods are
+        quasi-hyperbolic with a `nu` outside.
       weight_decay: see `heavy_ball`.
       mask: see `heavy_ball`.
       state_dtype: see `heavy_ball`.

@@ -12,7 +12,9 @@ try:
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 except ImportError as error:
-    raise ImportError(f'The digits problem needs {error.name}: pip install "momentum_optax[sweep]"') from error
+    raise ImportError(
+        f'The digits problem needs {error.name}: pip install "momentum_optax[sweep]"'
+    ) from error
 
 
 class MLP(nnx.Module):
@@ -42,5 +44,8 @@ def load() -> Data:
     scale = np.where(deviation > 0, deviation, np.inf)
     train, test = ((x - mean) / scale for x in (train, test))
     return Data(
-        train.astype(np.float32), train_labels.astype(np.int32), test.astype(np.float32), test_labels.astype(np.int32)
+        train.astype(np.float32),
+        train_labels.astype(np.int32),
+        test.astype(np.float32),
+        test_labels.astype(np.int32),
     )

@@ -1,8 +1,8 @@
 """Many training runs at once: sweeps over hyperparameters and seeds in one compiled program.
 
-    trial = supervised(MLP, data, optimizer=lambda hp: optax.sgd(hp["learning_rate"], hp["beta"]))
-    result = sweep(trial, grid(learning_rate=[0.01, 0.1, 1.0], beta=[0.0, 0.9]), seeds=5, steps=300)
-    print(result.table())
+trial = supervised(MLP, data, optimizer=lambda hp: optax.sgd(hp["learning_rate"], hp["beta"]))
+result = sweep(trial, grid(learning_rate=[0.01, 0.1, 1.0], beta=[0.0, 0.9]), seeds=5, steps=300)
+print(result.table())
 """
 
 from .points import Points as Points

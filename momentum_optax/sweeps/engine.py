@@ -40,9 +40,7 @@ def _program(init, fetch, step, evaluate, chunk: tuple[int, int], mesh: Mesh):
     # check_vma=False: a scan whose first state does not depend on the mesh (zeros, say) would be refused.
     sharded = functools.partial(jax.shard_map, mesh=mesh, out_specs=both, check_vma=False)
     start = jax.jit(sharded(start_block, in_specs=(points, seeds)))
-    rung = jax.jit(
-        sharded(rung_block, in_specs=(points, both, seeds, PartitionSpec())), donate_argnums=1
-    )
+    rung = jax.jit(sharded(rung_block, in_specs=(points, both, seeds, PartitionSpec())), donate_argnums=1)
     return start, rung
 
 
@@ -54,7 +52,9 @@ class Engine:
       state: the states of the runs: one tree `[seeds, points, ...]`, padded, for each block of runs.
     """
 
-    def __init__(self, trial: Trial, lanes: Lanes, hyper: dict[str, np.ndarray], drawn: Any, devices: Sequence[Any]):
+    def __init__(
+        self, trial: Trial, lanes: Lanes, hyper: dict[str, np.ndarray], drawn: Any, devices: Sequence[Any]
+    ):
         """Places data and first states.
 
         Args:
@@ -66,9 +66,13 @@ class Engine:
         """
         grid = lanes.workers if len(devices) > 1 else (1, 1)
         self.lanes = lanes
-        self._mesh = Mesh(np.asarray(devices).reshape(grid), ("seeds", "points"), axis_types=(AxisType.Auto,) * 2)
+        self._mesh = Mesh(
+            np.asarray(devices).reshape(grid), ("seeds", "points"), axis_types=(AxisType.Auto,) * 2
+        )
         blocks = lanes.blocks() if len(devices) == 1 else [(slice(None), slice(None))]
-        start, self._rung = _program(trial.init, trial.fetch, trial.step, trial.evaluate, lanes.chunk, self._mesh)
+        start, self._rung = _program(
+            trial.init, trial.fetch, trial.step, trial.evaluate, lanes.chunk, self._mesh
+        )
         self._pool = ThreadPoolExecutor(len(blocks)) if len(blocks) > 1 else None
         self._blocks = blocks
         seeds, points = lanes.padded
@@ -76,7 +80,8 @@ class Engine:
         self._data = self._place(trial.data)
         self._hyper = [self._place(_cut(hyper, across), "points") for _, across in blocks]
         self.state = [
-            start(h, self._place(_cut(drawn, down), "seeds")) for h, (down, _) in zip(self._hyper, blocks, strict=True)
+            start(h, self._place(_cut(drawn, down), "seeds"))
+            for h, (down, _) in zip(self._hyper, blocks, strict=True)
         ]
 
     def advance(self, items: Any) -> tuple[np.ndarray, dict[str, np.ndarray]]:

@@ -17,7 +17,9 @@ LEVELS = np.array([0.1, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999])
 """Accuracies to label an axis with."""
 
 
-def heat_maps(result: SweepResult, x: str = "learning_rate", y: str = "beta", metric: str = "test_accuracy") -> Figure:
+def heat_maps(
+    result: SweepResult, x: str = "learning_rate", y: str = "beta", metric: str = "test_accuracy"
+) -> Figure:
     """The median over seeds of an accuracy, one panel for each method.
 
     The colour is logarithmic in the error, so that 97 % and 98 % can be told apart as well as 50 % and 70 %. A cell is
@@ -76,6 +78,7 @@ def learning_curves(result: SweepResult, metric: str = "test_accuracy") -> Figur
     curves = [1 - result.metrics[metric][row.name] for row in best]
     alive = [c[~np.isnan(c)] for c in curves]
     floor = max(min((float(c.min()) for c in alive if c.size), default=0.01), 0.001)
+    top = min(1.0, 1.2 * max((float(c.max()) for c in alive if c.size), default=1.0))
     for axes, method, row, curve in zip(grid, methods, best, curves, strict=False):
         for other in curves:
             axes.plot(result.steps, _middle(other, 50).clip(floor), color="0.75", linewidth=1)
@@ -83,7 +86,7 @@ def learning_curves(result: SweepResult, metric: str = "test_accuracy") -> Figur
         axes.fill_between(result.steps, low, high, color="tab:blue", alpha=0.3, linewidth=0)
         axes.plot(result.steps, _middle(curve, 50).clip(floor), color="tab:blue", linewidth=2)
         axes.set_yscale("log")
-        axes.set_ylim(1.0, floor * 0.8)
+        axes.set_ylim(top, floor * 0.8)
         _accuracy_axis(axes, floor * 0.8)
         axes.grid(axis="y", color="0.9")
         axes.set_title(f"{method}: {describe(result.points[row.name])}", fontsize="medium")
@@ -91,7 +94,9 @@ def learning_curves(result: SweepResult, metric: str = "test_accuracy") -> Figur
         axes.label_outer()
     for axes in grid[len(methods) :]:
         axes.remove()
-    figure.suptitle("best point of each method: median and range over seeds; grey: the other methods", fontsize="medium")
+    figure.suptitle(
+        "best point of each method: median and range over seeds; grey: the other methods", fontsize="medium"
+    )
     return figure
 
 
@@ -109,7 +114,7 @@ def _heat_map(axes: Axes, part: Any, x: str, y: str, metric: str, norm: LogNorm)
         if diverged[i, j]:
             pattern = "xxx" if np.isnan(error[i, j]) else "//"
             axes.add_patch(Rectangle(*box, fill=False, hatch=pattern, edgecolor="0.55", linewidth=0))
-        if np.isfinite(error[i, j]) and max(shape) <= 12:
+        if np.isfinite(error[i, j]) and max(shape) <= 13:
             colour = "black" if norm(error[i, j]) < 0.5 else "white"
             middle = np.sqrt(right[j] * right[j + 1]), np.sqrt(top[i] * top[i + 1])
             outline = {"facecolor": image.cmap(norm(error[i, j])), "edgecolor": "none", "pad": 1}
@@ -120,7 +125,9 @@ def _heat_map(axes: Axes, part: Any, x: str, y: str, metric: str, norm: LogNorm)
         i, j = np.searchsorted(down, first["row"]), np.searchsorted(across, first[x])
         corner, width, height = (right[j], top[i]), right[j + 1] - right[j], top[i + 1] - top[i]
         for colour, line in (("white", 4.5), ("black", 2.0)):
-            axes.add_patch(Rectangle(corner, width, height, fill=False, edgecolor=colour, linewidth=line, zorder=3))
+            axes.add_patch(
+                Rectangle(corner, width, height, fill=False, edgecolor=colour, linewidth=line, zorder=3)
+            )
     axes.set(xscale="log", yscale="log", xlabel=_words(x))
     _ticks(axes.xaxis, across)
     if len(down) > 1 or y in part:

@@ -125,7 +125,9 @@ def _check_seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
     if isinstance(seeds, int):
         seeds = range(seeds)
     if len(seeds) == 0 or len(set(seeds)) < len(seeds) or min(seeds) < 0:
-        raise ValueError(f"seeds must be a positive count, or different non-negative integers, not {list(seeds)}.")
+        raise ValueError(
+            f"seeds must be a positive count, or different non-negative integers, not {list(seeds)}."
+        )
     return tuple(int(seed) for seed in seeds)
 
 

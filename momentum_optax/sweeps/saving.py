@@ -12,6 +12,9 @@ import numpy as np
 if TYPE_CHECKING:
     from .results import SweepResult
 
+FLOAT = "%.7g"
+"""Metrics are float32; more digits would be noise."""
+
 
 def save(result: "SweepResult", folder: str | Path) -> list[Path]:
     """Writes the results of a sweep.
@@ -35,8 +38,8 @@ def save(result: "SweepResult", folder: str | Path) -> list[Path]:
     return write_files(
         folder,
         {
-            "runs.csv": lambda path: result.frame().to_csv(path, index=False),
-            "table.csv": lambda path: ranking.to_csv(path, index=False),
+            "runs.csv": lambda path: result.frame().to_csv(path, index=False, float_format=FLOAT),
+            "table.csv": lambda path: ranking.to_csv(path, index=False, float_format=FLOAT),
             "sweep.json": lambda path: path.write_text(json.dumps(description, indent=2) + "\n"),
         },
     )
@@ -91,4 +94,6 @@ def _plain(value: object) -> object:
     """A value that JSON knows; missing numbers become null."""
     if isinstance(value, np.generic):
         value = value.item()
-    return None if isinstance(value, float) and not np.isfinite(value) else value
+    if isinstance(value, float):
+        return float(FLOAT % value) if np.isfinite(value) else None
+    return value

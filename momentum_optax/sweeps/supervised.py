@@ -79,7 +79,9 @@ def supervised(
     _check(data)
     count = len(data.train_inputs)
     if not 1 <= batch_size <= count:
-        raise ValueError(f"batch_size must be from 1 to {count}, the number of training samples, not {batch_size}.")
+        raise ValueError(
+            f"batch_size must be from 1 to {count}, the number of training samples, not {batch_size}."
+        )
     if metrics is None:
         metrics = {"accuracy": accuracy} if np.issubdtype(data.train_targets.dtype, np.integer) else {}
     scores = {"loss": loss, **metrics}
@@ -116,7 +118,9 @@ def supervised(
         del hyper
         params, rest, memory = state
         predictions = test(eval_params(memory, params), rest, data["test_inputs"])
-        return {f"test_{k}": jnp.mean(score(predictions, data["test_targets"])) for k, score in scores.items()}
+        return {
+            f"test_{k}": jnp.mean(score(predictions, data["test_targets"])) for k, score in scores.items()
+        }
 
     arrays = {field.name: getattr(data, field.name) for field in dataclasses.fields(data)}
     sizes = {"batch_size": batch_size, "train_samples": count, "test_samples": len(data.test_inputs)}
@@ -181,7 +185,9 @@ def _ahead(memory: Any, params: Any) -> Any:
 def _check(data: Data) -> None:
     for field in dataclasses.fields(data):
         values = np.asarray(getattr(data, field.name))
-        bad = ~np.isfinite(values) if np.issubdtype(values.dtype, np.inexact) else np.zeros(values.shape, bool)
+        bad = (
+            ~np.isfinite(values) if np.issubdtype(values.dtype, np.inexact) else np.zeros(values.shape, bool)
+        )
         if bad.any():
             where = tuple(int(i) for i in np.argwhere(bad)[0])
             raise ValueError(
