@@ -127,10 +127,10 @@ def at(coefficient: Any, count: chex.Numeric) -> Any:
     return jax.tree.map(leaf, coefficient, is_leaf=callable)
 
 
-def combine(function: Callable[..., Any], *coefficients: Any) -> Any:
-    """The coefficient whose value is the function of the coefficients' values, as in `combine(lambda nu: 1 - nu, nu)`.
+def combine(function: Callable[..., Any], coefficient: Any, *others: Any) -> Any:
+    """The coefficient whose value is the function of the values, as in `combine(lambda nu: 1 - nu, nu)`.
 
-    All must be single numbers or schedules, or be trees of one structure.
+    `others` are single numbers or schedules, for all parts of a first one that may be a tree.
     """
 
     def leaf(*values):
@@ -138,7 +138,7 @@ def combine(function: Callable[..., Any], *coefficients: Any) -> Any:
             return lambda count: function(*(at(value, count) for value in values))
         return function(*values)
 
-    return jax.tree.map(leaf, *coefficients, is_leaf=callable)
+    return jax.tree.map(lambda first: leaf(first, *others), coefficient, is_leaf=callable)
 
 
 def stored(values: Any) -> Any:
@@ -217,6 +217,21 @@ def fit(name: str, coefficient: Any, params: optax.Params) -> None:
             f"{name} is a tree that does not fit the params: {'; '.join(problems)}. Accepted: one value for all, or a "
             "tree that has the params' structure or is a prefix of it."
         )
+
+
+def named(tx: optax.GradientTransformation, **coefficients: Any) -> optax.GradientTransformationExtraArgs:
+    """The transformation, whose `init` refuses trees that do not fit by the names of the arguments they came in as.
+
+    For methods that are expressions: their parts know a coefficient only by the name that it has there.
+    """
+    extended = optax.with_extra_args_support(tx)
+
+    def init(params: optax.Params) -> Any:
+        for name, coefficient in coefficients.items():
+            fit(name, coefficient, params)
+        return extended.init(params)
+
+    return optax.GradientTransformationExtraArgs(init, extended.update)
 
 
 def spread(values: Any, tree: Any, is_leaf: Callable[[Any], bool] = is_none) -> list[Any]:

@@ -72,21 +72,35 @@ def add_decayed_weights(
     Args:
       weight_decay: a finite coefficient.
       mask: which leaves decay; a tree or tree prefix of bools, or a function of the params giving one. `None` for all.
+        Matched by names as coefficients are, so that a dict fits any container.
 
     Returns:
       A transformation whose `update` needs `params` and raises a ValueError without them.
 
     Raises:
       TypeError: `weight_decay` is no number, schedule or tree of these.
-      ValueError: it is not finite, or (at init) its tree does not fit the params.
+      ValueError: it is not finite, or (at init) its tree or that of `mask` does not fit the params.
 
     References:
       Loshchilov and Hutter (2017), "Decoupled Weight Decay Regularization". https://arxiv.org/abs/1711.05101
     """
+    return _decay(weight_decay, mask)
+
+
+def _decaying(mask: Mask | None, params: optax.Params) -> Any:
+    return True if mask is None else mask(params) if callable(mask) else mask
+
+
+def _decay(
+    weight_decay: Coefficient, mask: Mask | None, step: Coefficient = -1.0
+) -> optax.GradientTransformationExtraArgs:
+    """`update <- g - step * weight_decay * params`."""
     weight_decay = coefficient.check("weight_decay", weight_decay, coefficient.FINITE)
+    step = coefficient.check("learning_rate", step, coefficient.FINITE)
 
     def init(params: optax.Params) -> DecayState:
         coefficient.fit("weight_decay", weight_decay, params)
+        coefficient.fit("mask", _decaying(mask, params), params)
         return DecayState(zero_count())
 
     def update(updates, state: DecayState, params=None, **extra) -> tuple[optax.Updates, DecayState]:
@@ -94,17 +108,16 @@ def add_decayed_weights(
         if params is None:
             raise ValueError("weight_decay needs the params: call update(updates, state, params).")
         updates = leafwise.emit(
-            lambda g, p, decay: g + decay * leafwise.widen(p),
+            lambda g, p, wd, s, decays: g - s * wd * leafwise.widen(p) if decays else g,
             updates,
             (params,),
             coefficient.at(weight_decay, state.count),
+            coefficient.at(step, state.count),
+            _decaying(mask, params),
         )
         return updates, DecayState(increment(state.count))
 
-    decay = transformation(init, update)
-    if mask is None:
-        return decay
-    return optax.with_extra_args_support(optax.masked(decay, mask))
+    return transformation(init, update)
 
 
 def finish(
@@ -141,10 +154,7 @@ def finish_inside(
       weight_decay: see `add_decayed_weights`; `None` for none.
       mask: see `add_decayed_weights`.
     """
-    decay = []
-    if weight_decay is not None:
-        step = coefficient.combine(lambda lr, wd: -lr * wd, learning_rate, weight_decay)
-        decay = [add_decayed_weights(step, mask)]
+    decay = [] if weight_decay is None else [_decay(weight_decay, mask, learning_rate)]
     return optax.chain(scale_by_learning_rate(learning_rate), direction, *decay)
 
 

@@ -49,8 +49,8 @@ def narrow(x: jax.Array, dtype: jax.typing.DTypeLike) -> jax.Array:
 
 def root(x: jax.Array) -> jax.Array:
     """Square root whose derivative at 0 is 0 instead of infinite, so that meta-gradients stay finite."""
-    positive = x > 0
-    return jnp.where(positive, jnp.sqrt(jnp.where(positive, x, 1)), 0)
+    zero = x == 0  # and not `x > 0`, which is false for NaN and would hide it
+    return jnp.where(zero, 0, jnp.sqrt(jnp.where(zero, 1, x)))
 
 
 def check_params(params: optax.Params) -> None:
@@ -104,7 +104,7 @@ def zeros(
     if coefficient.is_zero(decay):
         return NoMemory()
     flat, structure = jax.tree.flatten(params)
-    decays = coefficient.spread(decay, params)
+    decays = coefficient.spread(decay, params, lambda _: False)
     return structure.unflatten(
         [NoMemory() if coefficient.is_zero(d) else leaf(p) for p, d in zip(flat, decays, strict=True)]
     )

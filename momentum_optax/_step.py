@@ -12,6 +12,12 @@ from ._finish import apply_updates
 Step = Callable[..., tuple[Any, Any, dict[str, Any]]]
 
 
+def _compiler_options() -> dict[str, Any]:
+    # On a CPU each output is a loop of its own. A method that reads its old memory to form the update (`difference`, `pid`)
+    # then keeps a copy of it, unless the compiler looks more closely at who reads what when.
+    return {"xla_cpu_copy_insertion_use_region_analysis": True} if jax.default_backend() == "cpu" else {}
+
+
 def make_step(
     loss_fn: Callable[..., Any], tx: optax.GradientTransformation, *, has_aux: bool = False, donate: bool = True
 ) -> Step:
@@ -80,8 +86,9 @@ def make_step(
         params, state, value, (others, aux) = advance(loss, params, state, extra)
         return params, state, others, {"loss": value} | ({"aux": aux} if has_aux else {})
 
-    tree_step = jax.jit(on_tree, donate_argnums=donated)
-    model_step = jax.jit(on_model, donate_argnums=donated, static_argnums=5)
+    options = _compiler_options()
+    tree_step = jax.jit(on_tree, donate_argnums=donated, compiler_options=options)
+    model_step = jax.jit(on_model, donate_argnums=donated, static_argnums=5, compiler_options=options)
 
     def step(params, state, batch, **extra):
         nnx = sys.modules.get("flax.nnx")  # not imported: then this is no model

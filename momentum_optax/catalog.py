@@ -105,8 +105,8 @@ def _blend(weight, beta):
     return blend((1.0, identity()), (weight, trace(beta)))
 
 
-def _divide(b1, b2, eps):
-    return divide(ema(b1), by=root_mean_square(b2, eps))
+def _divide(beta, b2, eps):
+    return divide(ema(beta), by=root_mean_square(b2, eps))
 
 
 def _aggmo(learning_rate, beta):
@@ -148,11 +148,11 @@ CATALOG: tuple[Method, ...] = (
         "update <- numerator(g) / by(g)",
         *_ADAM,
         hyperparameters=(
-            Hyperparameter("b1", 0.9, 0.0, 0.999, "one-minus-log"),
+            _BETA,
             Hyperparameter("b2", 0.999, 0.9, 0.99999, "one-minus-log"),
             Hyperparameter("eps", 1e-8, 1e-12, 1e-3, "log"),
         ),
-        decays=("b1", "b2"), debiased=True,
+        decays=("beta", "b2"), debiased=True,
     ),
     Method(
         "root_mean_square", root_mean_square, "direction", "how large gradients have been, to divide by",
@@ -222,7 +222,7 @@ CATALOG: tuple[Method, ...] = (
         decays=("beta",),
         exceptions={
             "forgets": "beta is the slowest of three; the velocity with .9 remembers",
-            "unused_memory": "beta is the slowest of three; the velocity with .9 is kept",
+            "unused_memory_costs_nothing": "beta is the slowest of three; the velocity with .9 is kept",
         },
     ),
     Method(
@@ -254,7 +254,7 @@ CATALOG: tuple[Method, ...] = (
         decays=("beta",),
         exceptions={
             "forgets": "the trend is the change since the last gradient",
-            "unused_memory": "the last gradient is kept for the trend",
+            "unused_memory_costs_nothing": "the last gradient is kept for the trend",
         },
     ),
     Method(
@@ -268,7 +268,7 @@ CATALOG: tuple[Method, ...] = (
         decays=("beta",),
         exceptions={
             "forgets": "the other average holds the previous gradient",
-            "unused_memory": "the other average holds the previous gradient",
+            "unused_memory_costs_nothing": "the other average holds the previous gradient",
         },
     ),
     Method(

@@ -1,10 +1,14 @@
 """The command line: `momentum-optax sweep` and `momentum-optax methods`."""
 
 import difflib
+import functools
 import math
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
+
+import optax
 
 try:
     import typer
@@ -12,18 +16,21 @@ try:
     from rich.console import Console
     from rich.panel import Panel
     from rich.table import Table
+    from rich.text import Text
 except ImportError as error:
     raise SystemExit(f'The command line needs {error.name}: pip install "momentum_optax[sweep]"') from error
 
 from .catalog import CATALOG, Method
 
 if TYPE_CHECKING:
-    from .sweeps import SweepResult
+    from .sweeps import Progress, SweepResult, Trial
 
-METHODS = ("heavy_ball", "nesterov", "qhm", "ema_momentum")
+METHODS = "heavy_ball,nesterov,qhm,ema_momentum"
 LEARNING_RATES = "0.001,0.002,0.005,0.01,0.02,0.05,0.1,0.2,0.5,1,2,5,10"
 BETAS = "0,0.5,0.8,0.9,0.95,0.98,0.99,0.995"
-QUICK = {"learning_rate": "0.01,0.1,1,10", "beta": "0,0.9,0.99", "seeds": 3, "steps": 100}
+SEEDS, STEPS = 10, 500
+QUICK_LEARNING_RATES, QUICK_BETAS = "0.01,0.03,0.1,0.3,1,3", "0,0.5,0.9,0.99"
+QUICK_SEEDS, QUICK_STEPS = 3, 150
 INTERRUPTED = 130
 
 app = typer.Typer(
@@ -36,224 +43,198 @@ def main() -> None:
     try:
         app()
     except KeyboardInterrupt:
-        print("\nInterrupted before anything was finished.", file=sys.stderr)
+        print("Interrupted.", file=sys.stderr)
         sys.exit(INTERRUPTED)
 
 
 @app.callback()
-def _root() -> None:
+def root() -> None:
     """Momentum for JAX: choose a method, a learning rate and a beta by trying them."""
 
 
 @app.command()
 def sweep(
     method: Annotated[
-        list[str] | None, typer.Option(help="A method to try; repeat it, or separate by commas.")
+        list[str] | None,
+        typer.Option(help=f"A method; repeat it, or separate by commas. [default: {METHODS}]"),
     ] = None,
     learning_rate: Annotated[
-        str | None, typer.Option(help=f"Learning rates. [default: {LEARNING_RATES}]")
+        str | None, typer.Option(help=f"Learning rates, separated by commas. [default: {LEARNING_RATES}]")
     ] = None,
     beta: Annotated[
         str | None, typer.Option(help=f"Betas, for methods that have one. [default: {BETAS}]")
     ] = None,
-    seeds: Annotated[
-        int | None, typer.Option(help="How many seeds to train each point from. [default: 10]")
-    ] = None,
-    steps: Annotated[int | None, typer.Option(help="Updates per run. [default: 400]")] = None,
+    seeds: Annotated[int | None, typer.Option(help=f"Runs of each point. [default: {SEEDS}]")] = None,
+    steps: Annotated[int | None, typer.Option(help=f"Updates per run. [default: {STEPS}]")] = None,
     batch_size: Annotated[int, typer.Option(help="Samples per update.")] = 32,
     output: Annotated[Path, typer.Option(help="Folder for tables and pictures.")] = Path(
         "momentum-optax-results"
     ),
-    quick: Annotated[bool, typer.Option("--quick", help="A smaller grid, fewer seeds and steps.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Smaller defaults, for a first look.")] = False,
 ) -> None:
     """Trains a small network on handwritten digits with each method, learning rate, beta and seed."""
-    if method is None:
-        names = METHODS
-    else:
-        names = tuple(
-            dict.fromkeys(name.strip() for entry in method for name in entry.split(",") if name.strip())
-        )
-    rows = [_method(name) for name in names]
-    if not rows:
-        raise _bad("--method", "name at least one method")
-    small = QUICK if quick else {}
+    names = [name.strip() for entry in method or [METHODS] for name in entry.split(",")]
+    rows = [_method("--method", name, kind="optimizer") for name in dict.fromkeys(names)]
     rates = _numbers(
-        "--learning-rate", learning_rate or small.get("learning_rate", LEARNING_RATES), 0.0, math.inf
+        "--learning-rate",
+        learning_rate,
+        QUICK_LEARNING_RATES if quick else LEARNING_RATES,
+        "above 0",
+        lambda x: x > 0,
     )
-    betas = _numbers("--beta", beta or small.get("beta", BETAS), 0.0, 1.0)
-    seeds = small.get("seeds", 10) if seeds is None else seeds
-    steps = small.get("steps", 400) if steps is None else steps
-    for option, value in {"--seeds": seeds, "--steps": steps, "--batch-size": batch_size}.items():
-        if value < 1:
-            raise _bad(option, f"{value} is not accepted; give a whole number of at least 1")
+    betas = _numbers(
+        "--beta", beta, QUICK_BETAS if quick else BETAS, "of at least 0 and below 1", lambda x: 0 <= x < 1
+    )
+    seeds = _count("--seeds", seeds, QUICK_SEEDS if quick else SEEDS)
+    steps = _count("--steps", steps, QUICK_STEPS if quick else STEPS)
+    _need_sweep_extra()
+    from .sweeps import join, progress_bar, report
     from .sweeps.saving import check_writable
 
+    _use_all_cores()
+    trials = _trials(rows, _count("--batch-size", batch_size, batch_size))
     try:
         check_writable(output)
     except OSError as error:
-        raise _bad("--output", f"{output} cannot be written ({error}); name a folder that can") from error
-    _use_all_cores()
-    finished, interrupted = _train(rows, rates, betas, seeds, steps, batch_size)
+        reason = error.strerror or error
+        raise _bad("--output", f"{output} cannot be written ({reason}); name a folder that can") from error
+    finished: list[SweepResult] = []
+    interrupted = False
+    try:
+        with progress_bar([row.name for row in rows]) as progress:
+            for row, trial in zip(rows, trials, strict=True):
+                finished.append(_sweep_method(row, trial, rates, betas, seeds, steps, progress))
+    except KeyboardInterrupt:
+        interrupted = True
     if finished:
-        _report(finished, output)
+        result = join(finished)
+        report.print_table(result)
+        files = report.write(result, output)
+        print(f"Wrote {', '.join(file.name for file in files)} to {output}.")
     if interrupted:
-        kept = ", ".join(str(r.points[0]["method"]) for r in finished)
-        message = f"kept what was finished: {kept}." if kept else "nothing was finished, nothing was written."
-        print(f"Interrupted; {message}", file=sys.stderr)
+        kept = ", ".join(row.name for row in rows[: len(finished)])
+        message = f"kept what was finished: {kept}" if kept else "no method was finished, nothing was written"
+        print(f"Interrupted: {message}.", file=sys.stderr)
         raise typer.Exit(INTERRUPTED)
 
 
 @app.command()
 def methods(
-    name: Annotated[str | None, typer.Argument(help="Show only this method, in full.")] = None,
+    name: Annotated[str | None, typer.Argument(help="Show only this method, with its numbers.")] = None,
 ) -> None:
     """Lists the methods of the library with their equations and sources."""
     console = Console()
     if name is not None:
-        row = _method(name, kinds=None)
+        row = _method("NAME", name)
         numbers = [
             f"{h.name} = {h.default:g}  (try {h.low:g} to {h.high:g}, {h.scale})" for h in row.hyperparameters
         ]
-        lines = [
-            row.summary,
-            "",
-            row.equation,
-            "",
-            *numbers,
-            f"buffers: {row.buffers}",
-            "",
-            row.source,
-            row.url,
-        ]
-        console.print(Panel("\n".join(lines), title=f"{row.name} ({row.kind})", expand=False), markup=False)
+        text = "\n".join([_description(row), *([""] if numbers else []), *numbers])
+        console.print(Panel(Text(text), title=f"{row.name} ({row.kind})", expand=False))
         return
-    table = Table("method", "kind", "one step", "source", box=box.SIMPLE_HEAD)
+    table = Table("method", "one step and its source", box=box.SIMPLE_HEAD, show_lines=True)
     for row in CATALOG:
-        table.add_row(row.name, row.kind, row.equation, f"{row.source}\n{row.url}".strip())
-    console.print(table, markup=False)
-
-
-def _train(
-    rows: list[Method], rates: list[float], betas: list[float], seeds: int, steps: int, batch_size: int
-) -> tuple[list["SweepResult"], bool]:
-    """Sweeps the methods one after the other; also says whether it was interrupted."""
-    from .problems import digits
-    from .sweeps import grid, progress_bar, supervised, sweep
-
-    try:
-        data = digits.load()
-        trials = [
-            supervised(digits.MLP, data, optimizer=lambda hp, row=row: row.build(**hp), batch_size=batch_size)
-            for row in rows
-        ]
-    except ValueError as error:
-        raise _bad("--batch-size", str(error)) from error
-    finished = []
-    try:
-        with progress_bar([row.name for row in rows]) as progress:
-            for row, trial in zip(rows, trials, strict=True):
-                has_beta = any(h.name == "beta" for h in row.hyperparameters)
-                points = grid(learning_rate=rates, **({"beta": betas} if has_beta else {}))
-                every = max(5, steps // 40)
-                finished.append(
-                    sweep(
-                        trial,
-                        points,
-                        seeds=seeds,
-                        steps=steps,
-                        evaluate_every=every,
-                        label=row.name,
-                        progress=progress,
-                    )
-                )
-    except KeyboardInterrupt:
-        return finished, True
-    return finished, False
-
-
-def _report(finished: list["SweepResult"], output: Path) -> None:
-    """Prints the ranking; writes tables and pictures."""
-    from .sweeps import join
-    from .sweeps.pictures import heat_maps, learning_curves
-    from .sweeps.saving import write_files
-
-    result = join(finished)
-    ranking = result.table()
-    table = Table(box=box.SIMPLE_HEAD, title=f"The best of {len(ranking)} points x {len(result.seeds)} seeds")
-    headings = {
-        "test_accuracy": "test accuracy",
-        "test_accuracy_spread": "spread",
-        "steps_to_0.95": "steps to 95 %",
-    }
-    for column in ranking:
-        heading, left = headings.get(column, column.replace("_", " ")), column == "method"
-        table.add_column(heading, justify="left" if left else "right", no_wrap=left)
-    best = ranking.groupby("method", sort=False).head(1)
-    shown = ranking[(ranking["rank"] <= 15) | ranking.index.isin(best.index)]
-    for _, row in shown.iterrows():
-        table.add_row(*(_cell(column, value) for column, value in row.items()))
-    console = Console()
+        table.add_row(Text(f"{row.name}\n({row.kind})"), Text(_description(row)))
     console.print(table)
-    lost = int(result.diverged.sum())
-    console.print(
-        f"{lost} of {result.diverged.size} runs diverged. Shown: the best 15 points and each method's best."
-    )
-    files = result.save(output)
-    draw = {"heat_maps.png": heat_maps, "learning_curves.png": learning_curves}
-    files += write_files(
-        output, {name: lambda path, f=f: f(result).savefig(path, dpi=150) for name, f in draw.items()}
-    )
-    print(f"Wrote {', '.join(file.name for file in files)} to {output}.")
 
 
-def _cell(column: str, value: object) -> str:
-    if isinstance(value, str):
-        return value
-    number = float(value)  # pyright: ignore[reportArgumentType]
-    if math.isnan(number):
-        return ""
-    return f"{number:.2%}" if column.startswith("test_accuracy") else f"{number:g}"
+def _description(row: Method) -> str:
+    equations = [f"  {equation}" for equation in row.equation.split("; ")]
+    return "\n".join([row.summary, *equations, row.source, row.url])
+
+
+def _trials(rows: list[Method], batch_size: int) -> list["Trial"]:
+    from .problems import digits
+    from .sweeps import supervised
+
+    def build(row: Method, hyper: Mapping[str, Any]) -> optax.GradientTransformation:
+        return row.build(**{h.name: h.default for h in row.hyperparameters} | dict(hyper))
+
+    data = digits.load()
+    if batch_size > len(data.train_inputs):
+        raise _bad("--batch-size", f"{batch_size} is not accepted; give at most {len(data.train_inputs)}")
+    return [
+        supervised(digits.MLP, data, optimizer=functools.partial(build, row), batch_size=batch_size)
+        for row in rows
+    ]
+
+
+def _sweep_method(
+    row: Method,
+    trial: "Trial",
+    rates: list[float],
+    betas: list[float],
+    seeds: int,
+    steps: int,
+    progress: "Callable[[Progress], None]",
+) -> "SweepResult":
+    from .sweeps import grid, sweep
+
+    has_beta = any(h.name == "beta" for h in row.hyperparameters)
+    points = grid(learning_rate=rates, **({"beta": betas} if has_beta else {}))
+    every = max(5, steps // 50)
+    return sweep(
+        trial, points, seeds=seeds, steps=steps, evaluate_every=every, label=row.name, progress=progress
+    )
+
+
+def _need_sweep_extra() -> None:
+    try:
+        import flax  # noqa: F401
+        import matplotlib  # noqa: F401
+        import pandas  # noqa: F401
+        import sklearn  # noqa: F401
+    except ImportError as error:
+        raise SystemExit(f'The sweep needs {error.name}: pip install "momentum_optax[sweep]"') from error
 
 
 def _use_all_cores() -> None:
-    """Makes each core a device, unless JAX has started already or the user has chosen; then `sweep` uses threads."""
+    """Makes each core a device, unless JAX has started (then `sweep` uses threads) or the user has chosen."""
     import jax
 
     from .sweeps.run import cpu_count
 
-    if jax.config.jax_num_cpu_devices <= 0:
+    if jax.config.jax_num_cpu_devices <= 0:  # pyright: ignore[reportAttributeAccessIssue]
         try:
             jax.config.update("jax_num_cpu_devices", cpu_count())
         except RuntimeError:
             return
 
 
-def _method(name: str, kinds: tuple[str, ...] | None = ("optimizer",)) -> Method:
-    known = {row.name: row for row in CATALOG if kinds is None or row.kind in kinds}
+def _method(option: str, name: str, kind: str | None = None) -> Method:
+    known = {row.name: row for row in CATALOG if kind in (None, row.kind)}
     if name in known:
         return known[name]
     close = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {close[0]}? " if close else ""
-    option = "NAME" if kinds is None else "--method"
-    raise _bad(option, f"there is no method {name!r}; {hint}Known are: {', '.join(known)}")
+    raise _bad(option, f"there is no {kind or 'method'} {name!r}; {hint}Accepted are {', '.join(known)}")
 
 
-def _numbers(option: str, text: str, low: float, high: float) -> list[float]:
-    """Different numbers from a list separated by commas; `low` is accepted, `high` is not, except that rates exceed 0."""
-    accepted = "numbers above 0" if high == math.inf else f"numbers of at least {low:g} and below {high:g}"
-    numbers = []
-    for word in text.split(","):
+def _numbers(
+    option: str, given: str | None, default: str, accepted: str, accepts: Callable[[float], bool]
+) -> list[float]:
+    """Different finite numbers, sorted, from a text that separates them by commas."""
+    numbers: list[float] = []
+    for word in (default if given is None else given).split(","):
         try:
             number = float(word)
         except ValueError:
             number = math.nan
-        inside = low < number < high if high == math.inf else low <= number < high
-        if not inside:
-            raise _bad(option, f"{word.strip()!r} is not accepted; give {accepted}, separated by commas")
+        if not math.isfinite(number) or not accepts(number):
+            raise _bad(
+                option, f"{word.strip()!r} is not accepted; give numbers {accepted}, separated by commas"
+            )
         if number in numbers:
             raise _bad(option, f"{word.strip()!r} is given twice")
         numbers.append(number)
     return sorted(numbers)
+
+
+def _count(option: str, given: int | None, default: int) -> int:
+    number = default if given is None else given
+    if number < 1:
+        raise _bad(option, f"{number} is not accepted; give a whole number of at least 1")
+    return number
 
 
 def _bad(option: str, message: str) -> typer.BadParameter:

@@ -17,7 +17,9 @@ def _velocity(
 ) -> optax.GradientTransformationExtraArgs:
     velocity = trace(momentum, dampening=dampening, state_dtype=state_dtype)
     # Not `trace(nesterov=True)`: these frameworks look ahead by the momentum of the step, not by the next one's.
-    return blend((1.0, identity()), (momentum, velocity)) if nesterov else velocity
+    if nesterov:
+        velocity = blend((1.0, identity()), (momentum, velocity))
+    return coefficient.named(velocity, momentum=momentum, dampening=dampening)
 
 
 def torch_sgd(

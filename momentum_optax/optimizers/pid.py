@@ -3,6 +3,7 @@
 import jax
 import optax
 
+from .. import _coefficient as coefficient
 from .._finish import finish
 from .._types import Coefficient, Mask
 from ..filters.blend import blend
@@ -27,8 +28,12 @@ def scale_by_pid(
       derivative: see `pid`.
       state_dtype: see `heavy_ball`.
     """
+    integral = coefficient.check("integral", integral, coefficient.FINITE)
+    derivative = coefficient.check("derivative", derivative, coefficient.FINITE)
     change = optax.chain(difference(state_dtype=state_dtype), ema(beta, debias=False, state_dtype=state_dtype))
-    return blend((1.0, identity()), (integral, trace(beta, state_dtype=state_dtype)), (derivative, change))
+    total = trace(beta, state_dtype=state_dtype)
+    parts = blend((1.0, identity()), (integral, total), (derivative, change))
+    return coefficient.named(parts, integral=integral, derivative=derivative)
 
 
 def pid(

@@ -23,7 +23,8 @@ def scale_by_qhm(
     """
     nu = coefficient.check("nu", nu, coefficient.FINITE)
     average = ema(beta, debias=False, state_dtype=state_dtype)
-    return blend((coefficient.combine(lambda n: 1 - n, nu), identity()), (nu, average))
+    parts = blend((coefficient.combine(lambda n: 1 - n, nu), identity()), (nu, average))
+    return coefficient.named(parts, nu=nu)
 
 
 def qhm(

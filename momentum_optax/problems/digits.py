@@ -34,8 +34,8 @@ def load() -> Data:
     """Four fifths of the digits to train on, one fifth, with the same share of each digit, to test on.
 
     Returns:
-      float32 images `[1437, 64]` and `[360, 64]`, each pixel with mean 0 and deviation 1 over the training images
-      (a pixel that is always blank there stays 0), and int32 labels.
+      float32 images `[1437, 64]` and `[360, 64]`, each pixel with mean 0 and deviation 1 over the training
+      images (a pixel that is always blank there stays 0), and int32 labels.
     """
     images, labels = load_digits(return_X_y=True)
     split = train_test_split(images, labels, test_size=360, stratify=labels, random_state=0)

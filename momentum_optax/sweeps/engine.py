@@ -16,7 +16,7 @@ from .trial import Trial
 
 @functools.lru_cache(maxsize=16)
 def _program(init, fetch, step, evaluate, chunk: tuple[int, int], mesh: Mesh):
-    """Compiles-on-call the start and one rung; cached, so that a second sweep of the same trial compiles nothing."""
+    """The start and one rung; cached, so that a second sweep of the same trial compiles nothing."""
     down, across = chunk
 
     def start_block(hyper, drawn):
@@ -32,7 +32,7 @@ def _program(init, fetch, step, evaluate, chunk: tuple[int, int], mesh: Mesh):
         def seed(state_and_items):
             # `items` is not mapped over points: a batch is fetched once for all points of its seed.
             state, items = state_and_items
-            return jax.lax.map(lambda hs: lane(*hs, items), (hyper, state), batch_size=across)
+            return jax.lax.map(lambda hs: lane(hs[0], hs[1], items), (hyper, state), batch_size=across)
 
         return jax.lax.map(seed, (state, items), batch_size=down)
 
@@ -123,7 +123,7 @@ class Engine:
 
 @functools.lru_cache(maxsize=16)
 def draw_program(draw):
-    """`draw`, compiled; cached, because random initial params take longer to compile than a network to train."""
+    """`draw`, compiled; cached, because random initial params take longer to compile than a network."""
     return jax.jit(draw)
 
 

@@ -1,5 +1,6 @@
 """Pictures of results, readable in greyscale."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,13 +23,15 @@ def heat_maps(
 ) -> Figure:
     """The median over seeds of an accuracy, one panel for each method.
 
-    The colour is logarithmic in the error, so that 97 % and 98 % can be told apart as well as 50 % and 70 %. A cell is
-    hatched where a run diverged, and empty where all did. The best cell that kept all its runs has a frame.
+    The colour is logarithmic in the error, so that 97 % and 98 % can be told apart as well as 50 % and 70 %.
+    A cell is hatched where a run diverged, and empty where all did. The best cell that kept all its runs has
+    a frame.
 
     Args:
       result: the sweep.
       x: the hyperparameter along the horizontal axis, logarithmic.
-      y: the hyperparameter along the vertical axis, logarithmic in one minus it; a method without it has one row.
+      y: the hyperparameter along the vertical axis, logarithmic in one minus it; a method without it has one
+        row.
       metric: an accuracy in [0, 1].
 
     Returns:
@@ -59,7 +62,7 @@ def heat_maps(
 
 
 def learning_curves(result: SweepResult, metric: str = "test_accuracy") -> Figure:
-    """An accuracy against steps for each method's best point: median over seeds, and band from smallest to largest.
+    """An accuracy against steps for each method's best point: the median over seeds, and the range as a band.
 
     Args:
       result: the sweep.
@@ -109,27 +112,30 @@ def _heat_map(axes: Axes, part: Any, x: str, y: str, metric: str, norm: LogNorm)
     error[at], diverged[at] = 1 - part[metric], part["diverged"]
     right, top = _edges(across), _edges(down)
     image = axes.pcolormesh(right, top, error, norm=norm, cmap="cividis_r", edgecolor="white", linewidth=0.5)
+
+    def box(i: int, j: int, **style: Any) -> None:
+        width, height = right[j + 1] - right[j], top[i + 1] - top[i]
+        axes.add_patch(Rectangle((right[j], top[i]), width, height, fill=False, **style))
+
     for i, j in np.ndindex(shape):
-        box = (right[j], top[i]), right[j + 1] - right[j], top[i + 1] - top[i]
+        shade = error[i, j]
         if diverged[i, j]:
-            pattern = "xxx" if np.isnan(error[i, j]) else "//"
-            axes.add_patch(Rectangle(*box, fill=False, hatch=pattern, edgecolor="0.55", linewidth=0))
-        if np.isfinite(error[i, j]) and max(shape) <= 13:
-            colour = "black" if norm(error[i, j]) < 0.5 else "white"
-            middle = np.sqrt(right[j] * right[j + 1]), np.sqrt(top[i] * top[i + 1])
-            outline = {"facecolor": image.cmap(norm(error[i, j])), "edgecolor": "none", "pad": 1}
-            axes.text(*middle, f"{1 - error[i, j]:.1%}".rstrip("%"), ha="center", va="center", fontsize=7, color=colour,
-                      bbox=outline)  # fmt: skip
-    first = part.iloc[0]
-    if not first["diverged"]:
-        i, j = np.searchsorted(down, first["row"]), np.searchsorted(across, first[x])
-        corner, width, height = (right[j], top[i]), right[j + 1] - right[j], top[i + 1] - top[i]
-        for colour, line in (("white", 4.5), ("black", 2.0)):
-            axes.add_patch(
-                Rectangle(corner, width, height, fill=False, edgecolor=colour, linewidth=line, zorder=3)
-            )
+            box(i, j, hatch="xxx" if np.isnan(shade) else "//", edgecolor="0.55", linewidth=0)
+        if np.isfinite(shade) and max(shape) <= 13:
+            x_middle, y_middle = math.sqrt(right[j] * right[j + 1]), math.sqrt(top[i] * top[i + 1])
+            style = {"color": "black" if norm(shade) < 0.5 else "white", "fontsize": 7}
+            # A plain ground, so that a hatch does not run through the number.
+            style["bbox"] = {"facecolor": image.cmap(norm(shade)), "edgecolor": "none", "pad": 1}
+            axes.text(x_middle, y_middle, f"{100 - 100 * shade:.1f}", ha="center", va="center", **style)
+    best = part.iloc[0]
+    if not best["diverged"]:
+        i, j = int(np.searchsorted(down, best["row"])), int(np.searchsorted(across, best[x]))
+        box(i, j, edgecolor="white", linewidth=4.5, zorder=3)
+        box(i, j, edgecolor="black", linewidth=2.0, zorder=3)
     axes.set(xscale="log", yscale="log", xlabel=_words(x))
     _ticks(axes.xaxis, across)
+    if len(across) > 9:
+        axes.tick_params("x", rotation=45)
     if len(down) > 1 or y in part:
         axes.set_ylabel(f"1 - {_words(y)}")
         _ticks(axes.yaxis, down)
@@ -141,13 +147,15 @@ def _heat_map(axes: Axes, part: Any, x: str, y: str, metric: str, norm: LogNorm)
     return image
 
 
-def _edges(centers: np.ndarray) -> np.ndarray:
+def _edges(centers: np.ndarray) -> list[float]:
     """Borders between cells, halfway on a logarithmic axis."""
     logs = np.log(centers)
     if len(logs) == 1:
-        return np.exp(logs[0] + np.array([-0.5, 0.5]))
+        return np.exp(logs[0] + np.array([-0.5, 0.5])).tolist()
     middles = (logs[1:] + logs[:-1]) / 2
-    return np.exp(np.concatenate([[2 * logs[0] - middles[0]], middles, [2 * logs[-1] - middles[-1]]]))
+    return np.exp(
+        np.concatenate([[2 * logs[0] - middles[0]], middles, [2 * logs[-1] - middles[-1]]])
+    ).tolist()
 
 
 def _ticks(axis: Any, values: Sequence[float] | np.ndarray) -> None:

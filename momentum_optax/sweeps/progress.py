@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -80,32 +81,41 @@ def progress_bar(
     Yields:
       What to pass to `sweep` as `progress`.
     """
-    stream = sys.stderr if stream is None else stream
-    begun = time.perf_counter()
-    said = begun
+    out = sys.stderr if stream is None else stream
+    said = time.perf_counter()
     best: tuple[float, str] = (float("-inf"), "")
+    first: Progress | None = None
+    rate = float("nan")
 
     def text(now: Progress) -> tuple[float, str]:
-        nonlocal best
+        nonlocal best, first, rate
         if now.best > best[0]:
             best = (now.best, f"{now.label} {describe(now.best_point)}".strip())
-        done = (labels.index(now.label) + now.step / now.steps) / len(labels)
-        left = (time.perf_counter() - begun) * (1 - done) / done
-        words = [f"{now.label} step {now.step}/{now.steps}".strip(), f"{left:.0f} s left"]
+        # The time until the first report is mostly compilation, which says nothing about the steps to come.
+        if first is None or first.label != now.label:
+            first = now
+        else:
+            rate = (now.seconds - first.seconds) / (now.step - first.step)
+        index = labels.index(now.label)
+        compiling = max(0.0, first.seconds - rate * first.step)
+        left = (now.steps - now.step) * rate + (len(labels) - index - 1) * (compiling + now.steps * rate)
+        words = [f"{now.label} step {now.step}/{now.steps}".strip()]
+        if not math.isnan(left):
+            words.append(f"{left:.0f} s left")
         if best[1]:
             words.append(f"best {best[0]:.1%} ({best[1]})")
         if now.diverged:
             words.append(f"{now.diverged} of {now.runs} runs diverged")
-        return done, ", ".join(words)
+        return (index + now.step / now.steps) / len(labels), ", ".join(words)
 
-    if not stream.isatty():
+    if not out.isatty():
 
         def line(now: Progress) -> None:
             nonlocal said
             done, words = text(now)
             if now.step == now.steps or time.perf_counter() - said >= interval:
                 said = time.perf_counter()
-                print(f"{done:4.0%}  {words}", file=stream, flush=True)
+                print(f"{done:4.0%}  {words}", file=out, flush=True)
 
         yield line
         return
@@ -115,7 +125,7 @@ def progress_bar(
     from rich.progress import Progress as Bar
 
     columns = (BarColumn(), TaskProgressColumn(), TextColumn("{task.description}", markup=False))
-    with Bar(*columns, console=Console(file=stream)) as bar:
+    with Bar(*columns, console=Console(file=out)) as bar:
         task = bar.add_task("compiling the first program", total=1.0)
 
         def draw(now: Progress) -> None:

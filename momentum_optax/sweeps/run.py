@@ -31,23 +31,25 @@ def sweep(
 ) -> SweepResult:
     """Trains every point from every seed, all in one compiled program.
 
-    Runs of the same seed share their initial params and the order of their data. Runs are spread over all devices;
-    where JAX has started with a single CPU device, over threads. A run whose loss or metric becomes infinite or NaN
-    is marked as diverged and its metrics are NaN from there on; no other run is touched by it.
+    Runs of the same seed share their initial params and the order of their data. Runs are spread over all
+    devices; where JAX has started with a single CPU device, over threads. A run whose loss or metric becomes
+    infinite or NaN is marked as diverged and its metrics are NaN from there on; no other run is touched by
+    it.
 
     Args:
       trial: what to run, see `Trial` and `supervised`.
       points: the hyperparameters to try, see `grid`.
       seeds: the seeds themselves, or how many; 5 means 0, 1, 2, 3, 4.
       steps: updates per run.
-      evaluate_every: steps between two evaluations; `None` for a tenth of `steps`. The last step is always evaluated.
-        If this does not divide `steps`, a second, shorter program is compiled for the rest.
+      evaluate_every: steps between two evaluations; `None` for a tenth of `steps`. The last step is always
+        evaluated. If this does not divide `steps`, a second, shorter program is compiled for the rest.
       label: a name for the runs, shown as `method` in tables.
       progress: called after every evaluation, see `Progress`. What it raises ends the sweep.
       devices: where to run; `None` for all of `jax.devices()`.
-      threads: among how many threads to share a single device; `None` for one per core on a CPU, one elsewhere.
-      lanes_per_chunk: how many runs a device trains at the same time; `None` for 16 on a CPU and for all elsewhere.
-        Results depend on it only by rounding.
+      threads: among how many threads to share a single device; `None` for one per core on a CPU, one
+        elsewhere.
+      lanes_per_chunk: how many runs a device trains at the same time; `None` for 16 on a CPU and for all
+        elsewhere. Results depend on it only by rounding.
 
     Returns:
       All metrics of all runs.

@@ -24,8 +24,8 @@ def save(result: "SweepResult", folder: str | Path) -> list[Path]:
       folder: where to; made if missing, files of the same names are replaced.
 
     Returns:
-      The files: `runs.csv` with one row for each run and evaluation, `table.csv` with the ranking and `sweep.json` with
-      settings, versions of packages and the ranking.
+      The files: `runs.csv` with one row for each run and evaluation, `table.csv` with the ranking and
+      `sweep.json` with settings, versions of packages and the ranking.
 
     Raises:
       OSError: the folder cannot be written; no file of an earlier sweep has been touched.

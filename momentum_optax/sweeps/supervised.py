@@ -1,9 +1,8 @@
 """A trial from a model, data and an optimizer."""
 
-import dataclasses
 import functools
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,8 +13,7 @@ from .. import _evaluation as evaluation
 from .trial import Hyper, Trial
 
 
-@dataclasses.dataclass(frozen=True)
-class Data:
+class Data(NamedTuple):
     """Inputs and targets to train on, and others to test on; arrays with samples along the first axis."""
 
     train_inputs: np.ndarray
@@ -34,7 +32,7 @@ def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
     Returns:
       Losses `[...]`.
     """
-    # Optax's integer version gathers, and the gradient of that is a scatter: slow on a CPU, slower under vmap.
+    # Optax's integer version gathers, and the gradient of that is a scatter: slow on a CPU.
     hot = labels[..., None] == jnp.arange(logits.shape[-1])
     return -jnp.sum(jnp.where(hot, jax.nn.log_softmax(logits), 0.0), axis=-1)
 
@@ -57,24 +55,29 @@ def supervised(
 ) -> Trial:
     """A trial that trains a model on batches and tests it on held-out data.
 
-    Every epoch visits every sample once, in an order drawn from the seed; a batch may run over the end of an epoch.
+    Every epoch visits every sample once, in an order drawn from the seed; a batch may run over the end of an
+    epoch.
 
     Args:
-      model: `rngs -> flax.nnx.Module`, for example a module's class; or two functions, `init(key) -> params` and
-        `apply(params, inputs) -> predictions`. Batch statistics and random streams of a module are kept per run.
+      model: `rngs -> flax.nnx.Module`, for example a module's class; or two functions, `init(key) -> params`
+        and `apply(params, inputs) -> predictions`. Batch statistics and random streams of a module are kept
+        per run.
       data: what to train and test on; moved to the devices once, for all runs.
-      optimizer: `hyper -> optax optimizer`, for example `lambda hp: optax.sgd(hp["learning_rate"], hp["beta"])`.
+      optimizer: `hyper -> optax optimizer`, for example `lambda hp: optax.sgd(hp["learning_rate"],
+        hp["beta"])`.
       loss: `(predictions, targets) -> loss`, per sample or averaged.
-      metrics: more functions like `loss`, by name; `None` for `accuracy` if the targets are integers, else none.
+      metrics: more functions like `loss`, by name; `None` for `accuracy` if the targets are integers, else
+        none.
       batch_size: samples per step.
-      eval_params: `(optimizer_state, params) -> params`, the params to test. `momentum_optax.eval_params` knows where
-        the methods of this library have theirs, and tests the params themselves for all others.
+      eval_params: `(optimizer_state, params) -> params`, the params to test. `momentum_optax.eval_params`
+        knows where the methods of this library have theirs, and tests the params themselves for all others.
 
     Returns:
       The trial; its metrics are `test_loss` and `test_<name>` for each of `metrics`.
 
     Raises:
-      ValueError: the data has NaN or infinite entries, does not fit together, or has fewer samples than a batch.
+      ValueError: the data has NaN or infinite entries, does not fit together, or has fewer samples than a
+      batch.
     """
     _check(data)
     count = len(data.train_inputs)
@@ -94,8 +97,8 @@ def supervised(
         order = np.concatenate([rng.permutation(count) for _ in range(epochs)])
         return order[: steps * batch_size].reshape(steps, batch_size).astype(np.int32)
 
-    def fetch(data: dict[str, jax.Array], rows: jax.Array) -> tuple[jax.Array, jax.Array]:
-        return data["train_inputs"][rows], data["train_targets"][rows]
+    def fetch(data: Any, rows: jax.Array) -> tuple[jax.Array, jax.Array]:
+        return data.train_inputs[rows], data.train_targets[rows]
 
     def init(hyper: Hyper, drawn: Any) -> Any:
         params, rest = drawn
@@ -114,22 +117,19 @@ def supervised(
         updates, memory = tx.update(gradients, memory, params, value=value)
         return (optax.apply_updates(params, updates), rest, memory), value
 
-    def evaluate(hyper: Hyper, state: Any, data: dict[str, jax.Array]) -> dict[str, jax.Array]:
+    def evaluate(hyper: Hyper, state: Any, data: Any) -> dict[str, jax.Array]:
         del hyper
         params, rest, memory = state
-        predictions = test(eval_params(memory, params), rest, data["test_inputs"])
-        return {
-            f"test_{k}": jnp.mean(score(predictions, data["test_targets"])) for k, score in scores.items()
-        }
+        predictions = test(eval_params(memory, params), rest, data.test_inputs)
+        return {f"test_{k}": jnp.mean(score(predictions, data.test_targets)) for k, score in scores.items()}
 
-    arrays = {field.name: getattr(data, field.name) for field in dataclasses.fields(data)}
     sizes = {"batch_size": batch_size, "train_samples": count, "test_samples": len(data.test_inputs)}
-    return Trial(draw, plan, fetch, init, step, evaluate, arrays, sizes)
+    return Trial(draw, plan, fetch, init, step, evaluate, data, sizes)
 
 
 @functools.lru_cache(maxsize=16)
 def _network(model):
-    """`draw(key)`, `train(params, rest, x) -> (predictions, rest)` and `test(params, rest, x) -> predictions`.
+    """`draw(key)`, `train(params, rest, inputs)`, which returns `rest` too, and `test(params, rest, inputs)`.
 
     Cached, so that several methods with the same model share the compiled `draw`.
     """
@@ -183,21 +183,20 @@ def _ahead(memory: Any, params: Any) -> Any:
 
 
 def _check(data: Data) -> None:
-    for field in dataclasses.fields(data):
-        values = np.asarray(getattr(data, field.name))
+    for name, values in zip(data._fields, map(np.asarray, data), strict=True):
         bad = (
             ~np.isfinite(values) if np.issubdtype(values.dtype, np.inexact) else np.zeros(values.shape, bool)
         )
         if bad.any():
             where = tuple(int(i) for i in np.argwhere(bad)[0])
             raise ValueError(
-                f"data.{field.name} must be finite, but {int(bad.sum())} of {values.size} entries are NaN or infinite; "
-                f"the first is at index {where}."
+                f"data.{name} must be finite, but {int(bad.sum())} of {values.size} entries are NaN or "
+                f"infinite; the first is at index {where}."
             )
     for part in ("train", "test"):
         inputs, targets = (len(getattr(data, f"{part}_{kind}")) for kind in ("inputs", "targets"))
         if inputs != targets or inputs == 0:
             raise ValueError(
-                f"data.{part}_inputs and data.{part}_targets must have the same number of samples, at least 1, "
-                f"not {inputs} and {targets}."
+                f"data.{part}_inputs and data.{part}_targets must have the same number of samples, at "
+                f"least 1, not {inputs} and {targets}."
             )

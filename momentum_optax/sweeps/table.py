@@ -12,8 +12,9 @@ if TYPE_CHECKING:
 def rank(result: "SweepResult", metric: str = "test_accuracy", threshold: float = 0.95) -> pd.DataFrame:
     """The points from best to worst.
 
-    First come the points of which no run diverged, then the others, fewer diverged runs first. Among these a higher
-    median of the metric wins; then fewer steps to the threshold; then a smaller spread; then the earlier point.
+    First come the points of which no run diverged, then the others, fewer diverged runs first. Among these a
+    higher median of the metric wins; then fewer steps to the threshold; then a smaller spread; then the
+    earlier point.
 
     Args:
       result: the sweep.
@@ -21,9 +22,10 @@ def rank(result: "SweepResult", metric: str = "test_accuracy", threshold: float 
       threshold: what value of the metric the steps are counted to.
 
     Returns:
-      One row for each point, with its index in `result.points` as index: `rank` from 1, the hyperparameters, `<metric>` (median over seeds that did not diverge at
-      the last evaluation), `<metric>_spread` (largest minus smallest), `steps_to_<threshold>` (median over seeds of the
-      first evaluation that reaches it; missing if the median seed never does) and `diverged` (runs).
+      One row for each point, with its index in `result.points` as index: `rank` from 1, the hyperparameters,
+      `<metric>` (median over seeds that did not diverge at the last evaluation), `<metric>_spread` (largest
+      minus smallest), `steps_to_<threshold>` (median over seeds of the first evaluation that reaches it;
+      missing if the median seed never does) and `diverged` (runs).
 
     Raises:
       KeyError: there is no such metric.

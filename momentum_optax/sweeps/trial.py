@@ -15,15 +15,15 @@ Hyper = Mapping[str, Any]
 class Trial:
     """A training run, in five pure functions.
 
-    What a run draws at random comes from `draw` and `plan`, which see the seed and not the hyperparameters. So runs
-    that share a seed share their start and the order of their data, which makes them comparable and is computed once
-    for all of them, outside the compiled program. `init`, `step` and `evaluate` are traced, mapped over
-    hyperparameters, and must not use Python side effects.
+    What a run draws at random comes from `draw` and `plan`, which see the seed and not the hyperparameters.
+    So runs that share a seed share their start and the order of their data, which makes them comparable and
+    is computed once for all of them, outside the compiled program. `init`, `step` and `evaluate` are traced,
+    mapped over hyperparameters, and must not use Python side effects.
 
     Attributes:
       draw: `key -> drawn`: all that is random and drawn once, such as initial params.
-      plan: `(seed, steps) -> items`: what each step consumes, such as the indices of its batch; a tree of NumPy
-        arrays `[steps, ...]`.
+      plan: `(seed, steps) -> items`: what each step consumes, such as the indices of its batch; a tree of
+        NumPy arrays `[steps, ...]`.
       fetch: `(data, item) -> batch`: the batch of one step, shared by the runs of one seed.
       init: `(hyper, drawn) -> state`: the first state of a run, any tree of arrays.
       step: `(hyper, state, batch) -> (state, loss)`: one update; `loss` has shape `()`.

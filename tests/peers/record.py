@@ -126,10 +126,6 @@ def torch_cases(problems: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
             record(problem, f"{kind}-momentum-jump", kwargs, jump)
     record("quad5", "no-momentum", plain, 0.0, schedulers["steps"])
     record("quad5", "no-momentum-dampening-decay", {**kinds["dampened"], "weight_decay": 0.05}, 0.0)
-    late = [0.0] * 5 + [0.9] * (STEPS - 5)  # the buffer is born at the first momentum that is not 0
-    record("quad5", "dampened-momentum-from-6", kinds["dampened"], late)
-    pause = [0.9] * 8 + [0.0] * 4 + [0.9] * (STEPS - 12)  # and is neither used nor decayed while it is 0
-    record("quad5", "plain-momentum-pause", plain, pause)
     return cases
 
 
@@ -155,8 +151,6 @@ def keras_cases(problems: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
             jump = [0.5] * 12 + [0.95] * (STEPS - 12)
             record(problem, f"{kind}-momentum-jump", {"nesterov": nesterov}, jump)
     record("quad5", "no-momentum", {"nesterov": False}, 0.0, rates["decaying"])
-    pause = [0.9] * 8 + [0.0] * 4 + [0.9] * (STEPS - 12)
-    record("quad5", "plain-momentum-pause", {"nesterov": False}, pause)
     record("quad5", "no-momentum-nesterov-decay", {"nesterov": True, "weight_decay": 0.05}, 0.0)
     return cases
 

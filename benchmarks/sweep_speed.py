@@ -1,0 +1,203 @@
+"""How fast a sweep is, beside what people do without one.
+
+256 runs (32 points x 8 seeds) of a 64-64-10 network on the digits, heavy ball, at two batch sizes. All ways run in turn
+in one process, round after round, so that a busy machine slows all of them; each figure is a median over rounds, each
+ratio a median of the rounds' ratios. Compilation is left out, except where the way compiles anew for every point. The
+slow ways are timed on a few runs, and per run all ways do the same work: the same steps, one final test.
+
+    python benchmarks/sweep_speed.py            # some minutes
+    python benchmarks/sweep_speed.py --quick    # less than one
+"""
+
+import argparse
+import functools
+import os
+import statistics
+import time
+
+import jax
+
+# Before JAX starts.
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+if __name__ == "__main__":
+    jax.config.update("jax_num_cpu_devices", CORES)
+
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.sharding import PartitionSpec as P
+
+import momentum_optax as mo
+from momentum_optax.problems import digits
+from momentum_optax.sweeps import accuracy, cross_entropy, grid, supervised, sweep
+
+RATES = [float(x) for x in np.geomspace(0.003, 0.1, 8)]
+BETAS = [0.0, 0.5, 0.8, 0.9]
+SEEDS = 8
+
+
+def init(key):
+    a, b = jax.random.split(key)
+    return {
+        "w1": jax.random.normal(a, (64, 64)) / 8,
+        "b1": jnp.zeros(64),
+        "w2": jax.random.normal(b, (64, 10)) / 8,
+        "b2": jnp.zeros(10),
+    }
+
+
+def apply(params, images):
+    return jax.nn.relu(images @ params["w1"] + params["b1"]) @ params["w2"] + params["b2"]
+
+
+def whole_run(rate, beta, params, rows, data):
+    """One run as one would write it by hand: params `[...]`, rows `[steps, batch]`; gives the test accuracy."""
+    tx = optax.sgd(rate, beta)
+
+    def step(carry, index):
+        params, state = carry
+        images, labels = data.train_inputs[index], data.train_targets[index]
+        loss, gradients = jax.value_and_grad(lambda p: cross_entropy(apply(p, images), labels).mean())(params)
+        updates, state = tx.update(gradients, state, params)
+        return (optax.apply_updates(params, updates), state), loss
+
+    (params, _), _ = jax.lax.scan(step, (params, tx.init(params)), rows)
+    return accuracy(apply(params, data.test_inputs), data.test_targets).mean()
+
+
+def ways(batch, steps, few):
+    """The ways: name -> (function that does some runs, how many)."""
+    data = digits.load()
+    points = grid(learning_rate=RATES, beta=BETAS)
+    trial = supervised(
+        (init, apply),
+        data,
+        batch_size=batch,
+        optimizer=lambda hp: mo.heavy_ball(hp["learning_rate"], hp["beta"]),
+    )
+    params = [jax.device_get(jax.jit(init)(jax.random.key(seed))) for seed in range(SEEDS)]
+    rows = [np.asarray(trial.plan(seed, steps)) for seed in range(SEEDS)]
+    hyper = points.arrays()
+    rates, betas = hyper["learning_rate"], hyper["beta"]
+    runs = len(points) * SEEDS
+    lanes = [(point, seed) for point in range(len(points)) for seed in range(SEEDS)]
+    chosen = lanes[:: runs // few][:few]
+    rejitted = chosen[:: few // 2]
+
+    def ours():
+        return sweep(trial, points, seeds=SEEDS, steps=steps, evaluate_every=steps).final().mean()
+
+    one = jax.jit(functools.partial(whole_run, data=jax.tree.map(jnp.asarray, data)))
+
+    def loop():
+        return [float(one(rates[p], betas[p], params[s], rows[s])) for p, s in chosen]
+
+    mesh = jax.sharding.Mesh(np.asarray(jax.devices()), ("seeds",))
+    run = functools.partial(whole_run, data=jax.tree.map(jnp.asarray, data))
+    over_points = jax.vmap(run, (0, 0, None, None))
+    lanes_of_a_core = jax.vmap(over_points, (None, None, 0, 0))
+    by_hand = jax.jit(
+        jax.shard_map(
+            lanes_of_a_core,
+            mesh=mesh,
+            in_specs=(P(), P(), P("seeds"), P("seeds")),
+            out_specs=P("seeds"),
+            check_vma=False,
+        )  # fmt: skip
+    )
+    stacked = jax.tree.map(lambda *x: np.stack(x), *params), np.stack(rows)
+
+    def hand_written():
+        return np.asarray(by_hand(rates, betas, *stacked)).mean()
+
+    flat = [np.asarray(x) for x in zip(*lanes, strict=True)]
+    flat_params, flat_rows = jax.tree.map(lambda x: x[flat[1]], stacked[0]), stacked[1][flat[1]]
+    naive = jax.jit(
+        jax.shard_map(jax.vmap(run), mesh=mesh, in_specs=P("seeds"), out_specs=P("seeds"), check_vma=False)
+    )
+
+    def hand_written_flat():
+        return np.asarray(naive(rates[flat[0]], betas[flat[0]], flat_params, flat_rows)).mean()
+
+    def rejit():
+        # A training function closes over its numbers, draws its params and is jitted: a new program for every point.
+        for p, s in rejitted:
+            rate, beta = points[p]["learning_rate"], points[p]["beta"]
+            fresh = jax.jit(lambda key, rows, rate=rate, beta=beta: run(rate, beta, init(key), rows))
+            float(fresh(jax.random.key(s), rows[s]))
+
+    found = {
+        "momentum_optax sweep": (ours, runs),
+        "vmap + shard_map, batches shared": (hand_written, runs),
+        "vmap + shard_map, flat": (hand_written_flat, runs),
+        "jitted loop": (loop, len(chosen)),
+        "re-jit per point": (rejit, len(rejitted)),
+    }
+    try:
+        found["torch loop"] = (torch_loop(data, points, params, rows, chosen[:4]), 4)
+    except ImportError:
+        print("torch is not installed; its loop is left out")
+    return found
+
+
+def torch_loop(data, points, params, rows, chosen):
+    import torch
+
+    # One thread is fastest for matrices of this size.
+    torch.set_num_threads(1)
+    images, labels = torch.tensor(data.train_inputs), torch.tensor(data.train_targets, dtype=torch.long)
+    test_images, test_labels = (
+        torch.tensor(data.test_inputs),
+        torch.tensor(data.test_targets, dtype=torch.long),
+    )
+
+    def loop():
+        for p, s in chosen:
+            net = torch.nn.Sequential(torch.nn.Linear(64, 64), torch.nn.ReLU(), torch.nn.Linear(64, 10))
+            with torch.no_grad():
+                for parameter, name in zip(net.parameters(), ("w1", "b1", "w2", "b2"), strict=True):
+                    parameter.copy_(torch.tensor(params[s][name]).T)
+            point = points[p]
+            optimizer = torch.optim.SGD(
+                net.parameters(), point["learning_rate"], momentum=point["beta"], fused=True
+            )
+            order = torch.tensor(rows[s], dtype=torch.long)
+            for index in order:
+                optimizer.zero_grad()
+                torch.nn.functional.cross_entropy(net(images[index]), labels[index]).backward()
+                optimizer.step()
+            with torch.no_grad():
+                (net(test_images).argmax(-1) == test_labels).float().mean().item()
+
+    return loop
+
+
+def measure(batch, steps, rounds, few):
+    """Prints the table for one batch size."""
+    table = ways(batch, steps, few)
+    times = {name: [] for name in table}
+    for work, _ in table.values():
+        work()
+    for _ in range(rounds):
+        for name, (work, runs) in table.items():
+            begun = time.perf_counter()
+            work()
+            times[name].append((time.perf_counter() - begun) / runs)
+    ours = times["momentum_optax sweep"]
+    print(f"\nbatch {batch}, {steps} steps, {rounds} rounds, {CORES} cores, {jax.default_backend()}")
+    print(f"{'':34}{'ms per run':>12}{'against ours':>14}")
+    for name, seconds in times.items():
+        ratio = statistics.median(other / own for other, own in zip(seconds, ours, strict=True))
+        print(f"{name:34}{statistics.median(seconds) * 1e3:12.2f}{ratio:14.2f}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true")
+    quick = parser.parse_args().quick
+    for batch in (128, 8):
+        measure(batch, steps=100 if quick else 300, rounds=3 if quick else 9, few=4 if quick else 16)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+"""Laws about Optax's wrappers."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from ._case import Case, at_step, loop, make_gradients, make_params, run, same, types
+
+
+def extra_arguments_are_accepted(case: Case) -> None:
+    """`update` swallows what it does not know: `value`, `grad`, `value_fn` and foreign arguments, also inside a chain."""
+    params = make_params()
+    g = at_step(make_gradients(params), 0)
+    for tx in (case.make(), optax.chain(optax.clip_by_global_norm(1e6), case.make(), optax.identity())):
+        expected, _ = tx.update(g, tx.init(params), params)
+        updates, _ = tx.update(
+            g, tx.init(params), params, value=jnp.ones(()), grad=g, value_fn=lambda p: jnp.zeros(()), foreign=1
+        )
+        same(updates, expected, "extra arguments change the update")
+
+
+def masks_and_partitions_work(case: Case) -> None:
+    """Inside `masked` and `partition` the chosen leaves get what they would get alone."""
+    tx, params = case.make(), make_params()
+    gradients = make_gradients(params)
+    expected, _ = loop(tx, params, gradients, 2)
+    mask = {"dense": True, "empty": False, "scale": False}
+    labels = {"dense": "ours", "empty": "rest", "scale": "rest"}
+    for name, wrapped in (
+        ("masked", optax.masked(tx, mask)),
+        ("masked by a function", optax.masked(tx, lambda p: {k: k == "dense" for k in p})),
+        ("partition", optax.partition({"ours": tx, "rest": optax.set_to_zero()}, labels)),
+        ("masked in a chain", optax.chain(optax.masked(tx, mask), optax.masked(optax.set_to_zero(), {
+            "dense": False, "empty": True, "scale": True}))),
+    ):  # fmt: skip
+        updates, state = loop(wrapped, params, gradients, 2)
+        for i in range(2):
+            same(updates[i]["dense"], expected[i]["dense"], f"{name}: update {i} differs")
+        assert types(state) == types(wrapped.init(params)), f"{name}: the state changes its types"
+
+
+def injected_hyperparameters_change_nothing(case: Case) -> None:
+    """`inject_hyperparams` gives the numbers of the plain transformation, and a changed value takes effect."""
+    params = make_params()
+    gradients = make_gradients(params)
+    injected = optax.inject_hyperparams(case.build)(**case.hyperparameters)
+    expected, _ = loop(case.make(), params, gradients, 2)
+    updates, state = loop(injected, params, gradients, 2)
+    same(updates, expected, "injected hyperparameters change the updates")
+    for name in case.hyperparameters:
+        assert name in state.hyperparams, f"{name} is not injected"
+
+
+def multi_steps_accumulate(case: Case) -> None:
+    """`MultiSteps` of twice the same gradient is one step."""
+    tx, params = case.make(), make_params()
+    gradients = make_gradients(params)
+    expected, _ = loop(tx, params, gradients, 2)
+    wrapped = optax.MultiSteps(tx, every_k_schedule=2).gradient_transformation()
+    twice = jax.tree.map(lambda g: jnp.repeat(g[:2], 2, axis=0), gradients)
+    updates, _ = jax.jit(lambda g: run(wrapped, params, g))(twice)
+    for i in range(2):
+        same(at_step(updates, 2 * i + 1), expected[i], f"MultiSteps: update {i} differs", 1e-5)
+
+
+def skipped_steps_leave_the_state_alone(case: Case) -> None:
+    """Inside `apply_if_finite` a gradient with NaN changes nothing."""
+    params = make_params()
+    tx = optax.apply_if_finite(case.make(), max_consecutive_errors=5)
+    gradients = make_gradients(params)
+    spoiled = jax.tree.map(lambda g: g.at[1].set(jnp.nan), gradients)
+    without = jax.tree.map(lambda g: jnp.delete(g, 1, axis=0), gradients)
+    updates, state = jax.jit(lambda g: run(tx, params, g))(spoiled)
+    expected, expected_state = jax.jit(lambda g: run(tx, params, g))(without)
+    same(at_step(updates, 2), at_step(expected, 1), "the step after a skipped one differs", 1e-5)
+    same(state.inner_state, expected_state.inner_state, "a skipped step changed the state", 1e-5)
+
+
+def param_leaves_can_be_mapped(case: Case) -> None:
+    """`optax.tree.map_params` finds what is shaped like the params, and nothing else."""
+    tx, params = case.make(), make_params()
+    state = tx.init(params)
+    marked = optax.tree.map_params(tx, lambda _: "param", state, transform_non_params=lambda _: "other")
+    shapes = {leaf.shape for leaf in jax.tree.leaves(params)} - {()}
+    for mark, leaf in zip(jax.tree.leaves(marked), jax.tree.leaves(state), strict=True):
+        assert mark == "param" or np.shape(leaf) not in shapes, f"a leaf of shape {leaf.shape} is not seen as a param's"

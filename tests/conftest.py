@@ -1,0 +1,19 @@
+"""The weather for every test: eight CPU devices, strict ranks, warnings are errors, compiled programs kept on disk."""
+
+import os
+import sys
+from pathlib import Path
+
+CACHE = Path(__file__).parents[1] / ".pytest_cache" / "jax"
+# By environment, so that the processes that tests start share it.
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(CACHE))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.05")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+os.environ.setdefault("MPLBACKEND", "agg")
+
+import jax  # noqa: E402
+
+sys.path.insert(0, str(Path(__file__).parent))  # `import oracles`, `import helpers`
+
+jax.config.update("jax_num_cpu_devices", 8)
+jax.config.update("jax_numpy_rank_promotion", "raise")

@@ -1,0 +1,60 @@
+"""Every row of the catalogue, and a few expressions that are in none, under every law."""
+
+import jax
+import optax
+import pytest
+
+import momentum_optax as mo
+from momentum_optax import testing
+from momentum_optax.catalog import CATALOG
+
+
+def aggmo_adam(beta, b2):
+    velocity = mo.blend((0.5, mo.ema(beta)), (0.5, mo.ema(0.5)))
+    return mo.divide(velocity, by=mo.root_mean_square(b2, 1e-6))
+
+
+def blend_of_blends(beta, weight):
+    inner = mo.blend((1.0, mo.identity()), (weight, mo.trace(beta, nesterov=True)))
+    return mo.blend((0.5, inner), (weight, mo.blend((2.0, mo.ema(beta, nesterov=True)))))
+
+
+def chain_in_mask(learning_rate, beta):
+    chain = optax.chain(mo.ema(beta, debias=False), mo.scale_by_learning_rate(learning_rate))
+    return optax.chain(optax.masked(chain, lambda p: jax.tree.map(lambda _: True, p)), mo.identity())
+
+
+def quotient_then_velocity(learning_rate, b2, beta):
+    """LAPROP's order: divide first, remember then."""
+    return optax.chain(
+        mo.divide(mo.identity(), by=mo.root_mean_square(b2, 1e-6)), mo.ema(beta), mo.scale_by_learning_rate(learning_rate)
+    )
+
+
+def everything(learning_rate, beta):
+    return mo.nesterov(learning_rate, beta, weight_decay=0.01, mask=lambda p: jax.tree.map(lambda x: x.ndim > 0, p), state_dtype="bfloat16")
+
+
+CASES = [
+    testing.Case(m.name, m.build, m.defaults, m.decays, m.debiased, m.exceptions) for m in CATALOG
+] + [
+    testing.Case("aggmo_adam", aggmo_adam, {"beta": 0.9, "b2": 0.99}, ("beta", "b2"), debiased=True, exceptions={
+        "forgets": "half of the velocity has a beta of .5",
+        "unused_memory_costs_nothing": "half of the velocity has a beta of .5",
+    }),
+    testing.Case("blend_of_blends", blend_of_blends, {"beta": 0.9, "weight": 0.3}, ("beta",)),
+    testing.Case("chain_in_mask", chain_in_mask, {"learning_rate": 0.1, "beta": 0.9}, ("beta",), exceptions={
+        "missing_gradients_sit_out": "optax.masked fails on a missing gradient when its mask is a function",
+    }),
+    testing.Case("quotient_then_velocity", quotient_then_velocity, {"learning_rate": 0.1, "b2": 0.99, "beta": 0.9},
+                 ("b2", "beta"), debiased=True),
+    testing.Case("everything", everything, {"learning_rate": 0.1, "beta": 0.9}, ("beta",)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("case", "law"),
+    [pytest.param(case, law, id=f"{case.name}-{law.name}") for case in CASES for law in testing.laws_of(case)],
+)
+def test_law_holds(case, law):
+    law.holds(case)
