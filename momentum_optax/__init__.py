@@ -38,3 +38,6 @@ from .optimizers.pnm import pnm as pnm
 from .optimizers.pnm import scale_by_pnm as scale_by_pnm
 from .optimizers.qhm import qhm as qhm
 from .optimizers.qhm import scale_by_qhm as scale_by_qhm
+
+STATE_LAYOUT = 1
+"""Version of the layout of all states: the fields of their NamedTuples, and what they hold. Keep it with a checkpoint."""

@@ -1,0 +1,38 @@
+"""What a compiled, donated update costs beside its own arrays: nothing of the tree's size."""
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+import momentum_optax as mo
+from momentum_optax._step import _compiler_options
+from momentum_optax.catalog import CATALOG
+
+SIZE = 100_000
+# They read what they remember after they have written it; only `make_step`'s compiler options avoid a copy.
+READS_THE_PAST = {"difference", "pid"}
+
+
+def temporary_share(tx, options):
+    params = jnp.ones(SIZE)
+
+    def step(params, state, gradient):
+        updates, state = tx.update(gradient, state, params)
+        return mo.apply_updates(params, updates), state
+
+    jitted = jax.jit(step, donate_argnums=(0, 1), compiler_options=options)
+    return jitted.lower(params, tx.init(params), params).compile().memory_analysis().temp_size_in_bytes / params.nbytes
+
+
+@pytest.mark.parametrize("method", CATALOG, ids=lambda m: m.name)
+def test_no_temporary_of_the_size_of_the_tree(method):
+    options = _compiler_options() if method.name in READS_THE_PAST else {}
+    assert temporary_share(method.build(**method.defaults), options) < 0.01
+
+
+def test_a_bfloat16_velocity_needs_no_temporary():
+    assert temporary_share(mo.heavy_ball(0.1, state_dtype=jnp.bfloat16), {}) < 0.01
+
+
+def test_a_copy_would_be_seen():
+    assert temporary_share(mo.difference(), {}) > 0.9
