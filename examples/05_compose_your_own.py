@@ -15,13 +15,13 @@ import optax
 import momentum_optax as mo
 
 
-def damped_aggregate(learning_rate, beta, trend):
-    """A quick, a middling and a slow velocity and the trend of the gradient, over the root mean square."""
+def damped_aggregate(learning_rate, beta, weight):
+    """A quick, a middling and a slow velocity and a weighted trend of the gradient, over the root mean square."""
     velocity = mo.blend(
         (1 / 3, mo.identity()),
         (1 / 3, mo.ema(0.9)),
         (1 / 3, mo.ema(beta)),
-        (trend, optax.chain(mo.difference(), mo.ema(0.9, debias=False))),
+        (weight, optax.chain(mo.difference(), mo.ema(0.9, debias=False))),
     )
     return optax.chain(
         mo.divide(velocity, by=mo.root_mean_square(0.999, eps=1e-6)),
@@ -33,7 +33,7 @@ def laws() -> list[str]:
     """The names of the laws that hold; raises if one does not."""
     from momentum_optax import testing
 
-    return testing.check(damped_aggregate, {"learning_rate": 0.1, "beta": 0.99, "trend": 1.0})
+    return testing.check(damped_aggregate, {"learning_rate": 0.1, "beta": 0.99, "weight": 1.0})
 
 
 def rosenbrock(params: dict[str, jax.Array]) -> jax.Array:
@@ -61,7 +61,7 @@ def main(steps: int = 2000) -> dict[str, np.ndarray]:
     per_layer = {"first": 0.99, "second": optax.linear_schedule(0.9, 0.99, max(1, steps // 2))}
     losses = {
         "Adam": minimise(optax.adam(rate), steps),
-        "composed": minimise(damped_aggregate(rate, per_layer, trend=1.0), steps),
+        "composed": minimise(damped_aggregate(rate, per_layer, weight=1.0), steps),
     }
     for name, values in losses.items():
         print(f"{name:9} loss {values[0]:.1f} -> {values[-1]:.2e} after {steps} steps")

@@ -1,7 +1,8 @@
 """Momentum for JAX: every way in which past gradients are remembered and used to train a model.
 
-Everything here is an `optax.GradientTransformationExtraArgs` or a function that makes one. `compat` holds the optimizers
-of other frameworks, `catalog` a row for each method, `testing` the laws, and `sweeps` many training runs at once.
+Everything here is an `optax.GradientTransformationExtraArgs` or a function that makes one. `compat` holds the
+optimizers of other frameworks, `catalog` a row for each method, `testing` the laws, and `sweeps` many training runs at
+once.
 """
 
 from . import compat as compat
@@ -40,4 +41,5 @@ from .optimizers.qhm import qhm as qhm
 from .optimizers.qhm import scale_by_qhm as scale_by_qhm
 
 STATE_LAYOUT = 1
-"""Version of the layout of all states: the fields of their NamedTuples, and what they hold. Keep it with a checkpoint."""
+"""Version of the layout of all states: the fields of their NamedTuples, and what they hold. Keep it with a
+checkpoint."""

@@ -20,6 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.core import Tracer
 
 from ._types import Coefficient, Scalar
 
@@ -41,8 +42,13 @@ FINITE = Range("finite", np.isfinite)
 _PROBES = np.unique(np.geomspace(1, 1e6, 60).astype(np.int32)) - 1
 
 
+def is_schedule(x: Any) -> bool:
+    """Whether it is a function of the count. Containers that can be called, such as modules, are not."""
+    return callable(x) and (jax.tree_util.all_leaves([x]) or isinstance(x, jax.tree_util.Partial))
+
+
 def _is_leaf(x: Any) -> bool:
-    return x is None or callable(x)
+    return x is None or is_schedule(x)
 
 
 def check(name: str, coefficient: Coefficient, accepted: Range = DECAY) -> Any:
@@ -62,7 +68,7 @@ def check(name: str, coefficient: Coefficient, accepted: Range = DECAY) -> Any:
         where = name + jax.tree_util.keystr(path)
         if value is None:
             return 0.0
-        if callable(value):
+        if is_schedule(value):
             _check_schedule(where, value, accepted)
         else:
             _check_number(where, value, accepted)
@@ -83,7 +89,7 @@ def _check_number(where: str, value: Any, accepted: Range) -> None:
             f"{where} must be a number {accepted.text} or an array of shape (); got shape {np.shape(value)}. "
             "For a value per leaf, give a tree; to try many values at once, use jax.vmap."
         )
-    if not isinstance(value, jax.core.Tracer) and not accepted.contains(np.asarray(value, np.float64)):
+    if not isinstance(value, Tracer) and not accepted.contains(np.asarray(value, np.float64)):
         raise ValueError(f"{where} must be {accepted.text}; got {value!r}.")
 
 
@@ -94,7 +100,7 @@ def _check_schedule(where: str, schedule: Callable[..., Any], accepted: Range) -
         raise ValueError(
             f"{where} is a function that returns shape {np.shape(values)[1:]}; a schedule maps a count to a number."
         )
-    if isinstance(values, jax.core.Tracer):  # it closes over hyperparameters of a sweep
+    if isinstance(values, Tracer):  # it closes over hyperparameters of a sweep
         return
     values = np.asarray(values, np.float64)
     outside = np.flatnonzero(~accepted.contains(values))
@@ -118,13 +124,13 @@ def at(coefficient: Any, count: chex.Numeric) -> Any:
     values: dict[int, Any] = {}
 
     def leaf(value):
-        if not callable(value):
+        if not is_schedule(value):
             return value
         if id(value) not in values:
             values[id(value)] = value(count)
         return values[id(value)]
 
-    return jax.tree.map(leaf, coefficient, is_leaf=callable)
+    return jax.tree.map(leaf, coefficient, is_leaf=is_schedule)
 
 
 def combine(function: Callable[..., Any], coefficient: Any, *others: Any) -> Any:
@@ -134,11 +140,11 @@ def combine(function: Callable[..., Any], coefficient: Any, *others: Any) -> Any
     """
 
     def leaf(*values):
-        if any(callable(value) for value in values):
+        if any(is_schedule(value) for value in values):
             return lambda count: function(*(at(value, count) for value in values))
         return function(*values)
 
-    return jax.tree.map(lambda first: leaf(first, *others), coefficient, is_leaf=callable)
+    return jax.tree.map(lambda first: leaf(first, *others), coefficient, is_leaf=is_schedule)
 
 
 def stored(values: Any) -> Any:
@@ -151,7 +157,7 @@ def stored(values: Any) -> Any:
 
 def zeros(coefficient: Any) -> Any:
     """Zeros, one for each number or schedule of the coefficient: a memory for `advance`."""
-    return stored(jax.tree.map(lambda _: 0, coefficient, is_leaf=callable))
+    return stored(jax.tree.map(lambda _: 0, coefficient, is_leaf=is_schedule))
 
 
 def _key(entry: Any) -> Hashable:
@@ -173,7 +179,7 @@ def is_absent(x: Any) -> bool:
 
 
 def _is_single(coefficient: Any) -> bool:
-    return callable(coefficient) or jax.tree_util.all_leaves([coefficient])
+    return is_schedule(coefficient) or jax.tree_util.all_leaves([coefficient])
 
 
 class Group(NamedTuple):
@@ -208,7 +214,11 @@ def fit(name: str, coefficient: Any, params: optax.Params) -> None:
         return
     parts = groups(coefficient, params, is_absent)
     covered = {i for part in parts for i in part.leaves}
-    uncovered = ["params" + jax.tree_util.keystr(path) for i, (path, _) in enumerate(leaves) if i not in covered]
+    uncovered = [
+        "params" + jax.tree_util.keystr(path)
+        for i, (path, leaf) in enumerate(leaves)
+        if i not in covered and not is_absent(leaf)
+    ]
     unused = [name + part.path for part in parts if not part.leaves]
     problems = [f"no value for {', '.join(uncovered)}"] if uncovered else []
     problems += [f"no such leaf for {', '.join(unused)}"] if unused else []
@@ -246,7 +256,8 @@ def spread(values: Any, tree: Any, is_leaf: Callable[[Any], bool] = is_none) -> 
 
 
 def advance(function: Callable[..., Any], updates: optax.Updates, memory: Any, values: Any) -> Any:
-    """Moves a memory made by `zeros` or `stored`: `function(memory, value) -> memory` for coefficients whose leaves have gradients.
+    """Moves a memory made by `zeros` or `stored`: `function(memory, value) -> memory` for coefficients whose leaves
+    have gradients.
 
     A coefficient whose leaves all sit the step out keeps its memory, as the leaves do.
     """
@@ -280,4 +291,4 @@ def sequence(name: str, coefficients: Sequence[Any], accepted: Range = DECAY) ->
 
 def varies(coefficient: Any) -> bool:
     """Whether any part of the coefficient is a schedule."""
-    return any(callable(leaf) for leaf in jax.tree.leaves(coefficient, is_leaf=callable))
+    return any(is_schedule(leaf) for leaf in jax.tree.leaves(coefficient, is_leaf=is_schedule))

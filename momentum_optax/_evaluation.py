@@ -37,7 +37,8 @@ def eval_params(state: optax.OptState, params: optax.Params) -> optax.Params:
       params: the params being trained.
 
     Returns:
-      For methods that train at a lookahead point (`nesterov`), the point they look ahead from; for all others, `params`.
+      For methods that train at a lookahead point (`nesterov`), the point they look ahead from; for all others,
+      `params`.
 
     Raises:
       ValueError: several methods inside the state train elsewhere.
@@ -45,7 +46,9 @@ def eval_params(state: optax.OptState, params: optax.Params) -> optax.Params:
     found = _find(state, TrainsElsewhere)
     if len(found) > 1:
         names = ", ".join(type(s).__name__ for s in found)
-        raise ValueError(f"eval_params: the state holds several methods that train elsewhere ({names}); pass one of them.")
+        raise ValueError(
+            f"eval_params: the state holds several methods that train elsewhere ({names}); pass one of them."
+        )
     return found[0].eval_params(params) if found else params
 
 

@@ -35,8 +35,8 @@ class DecayState(NamedTuple):
 def scale_by_learning_rate(learning_rate: Coefficient) -> optax.GradientTransformationExtraArgs:
     """Turns a direction into a step downhill: `update <- -learning_rate(count) * g`.
 
-    Unlike Optax's transformation of this name it keeps the dtype of the updates also for a traced learning rate, takes a
-    tree of learning rates, and lets a missing gradient pass.
+    Unlike Optax's transformation of this name it keeps the dtype of the updates also for a traced learning rate, takes
+    a tree of learning rates, and lets a missing gradient pass.
 
     Args:
       learning_rate: finite and at least 0; a number, a schedule, or a tree of these.
@@ -62,9 +62,7 @@ def scale_by_learning_rate(learning_rate: Coefficient) -> optax.GradientTransfor
     return transformation(init, update)
 
 
-def add_decayed_weights(
-    weight_decay: Coefficient, mask: Mask | None = None
-) -> optax.GradientTransformationExtraArgs:
+def add_decayed_weights(weight_decay: Coefficient, mask: Mask | None = None) -> optax.GradientTransformationExtraArgs:
     """Adds a multiple of the params to the updates: `update <- g + weight_decay(count) * params`.
 
     Before a velocity this is an L2 penalty (coupled decay); after it and before the learning rate, decoupled decay.
@@ -88,7 +86,10 @@ def add_decayed_weights(
 
 
 def _decaying(mask: Mask | None, params: optax.Params) -> Any:
-    return True if mask is None else mask(params) if callable(mask) else mask
+    if mask is None:
+        return True
+    function: Any = mask
+    return function(params) if coefficient.is_schedule(mask) else mask
 
 
 def _decay(

@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.core import Tracer
 
 from . import _coefficient as coefficient
 
@@ -76,7 +77,8 @@ def zeros(
     Args:
       params: arrays or anything with a shape and a dtype.
       state_dtype: dtype of the memory; `None` keeps each param's. Complex leaves stay complex.
-      decay: coefficient of the memory; where it is a plain 0 there is `NoMemory`. `None` for a memory that is always kept.
+      decay: coefficient of the memory; where it is a plain 0 there is `NoMemory`. `None` for a memory that is always
+        kept.
       real: whether complex leaves get a real memory.
 
     Returns:
@@ -111,7 +113,7 @@ def zeros(
 
 
 def _zeros_like(p: Any, dtype: Any) -> jax.Array:
-    if isinstance(p, jax.core.Tracer):
+    if isinstance(p, Tracer):
         # A constant would forget the sharding: under `jit` with automatic axes the compiler knows only what depends on
         # the params. Never true, not even for NaN, and nothing a compiler simplifies.
         return ((p.real < 0) & (p.real > 0)).astype(dtype)
@@ -129,9 +131,7 @@ def _column(structure: Any, tree: Any, what: str) -> list[Any]:
         ) from None
 
 
-def remember(
-    function: Callable[..., jax.Array], updates: optax.Updates, memory: Any, *values: Any
-) -> tuple[Any, Any]:
+def remember(function: Callable[..., Any], updates: optax.Updates, memory: Any, *values: Any) -> tuple[Any, Any]:
     """Moves a memory: `function(g, m, *values) -> m` at each leaf.
 
     Args:
@@ -164,7 +164,7 @@ def remember(
     return structure.unflatten(wide), new_memory
 
 
-def emit(function: Callable[..., jax.Array], updates: optax.Updates, trees: tuple[Any, ...], *values: Any) -> Any:
+def emit(function: Callable[..., Any], updates: optax.Updates, trees: tuple[Any, ...], *values: Any) -> Any:
     """Forms the outgoing updates: `function(g, *trees, *values) -> u` at each leaf.
 
     Args:

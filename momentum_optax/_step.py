@@ -13,9 +13,14 @@ Step = Callable[..., tuple[Any, Any, dict[str, Any]]]
 
 
 def _compiler_options() -> dict[str, Any]:
-    # On a CPU each output is a loop of its own. A method that reads its old memory to form the update (`difference`, `pid`)
-    # then keeps a copy of it, unless the compiler looks more closely at who reads what when.
+    # On a CPU each output is a loop of its own. A method that reads its old memory to form the update (`difference`,
+    # `pid`) then keeps a copy of it, unless the compiler looks more closely at who reads what when.
     return {"xla_cpu_copy_insertion_use_region_analysis": True} if jax.default_backend() == "cpu" else {}
+
+
+def _loaded_nnx() -> Any:
+    # Not imported here: who has not imported Flax has no model of its kind.
+    return sys.modules.get("flax.nnx")
 
 
 def make_step(
@@ -30,15 +35,15 @@ def make_step(
     Args:
       loss_fn: `(params, batch) -> loss`, or `-> (loss, aux)` with `has_aux`; the loss is real, of shape `()`. For a
         `flax.nnx` model it is `(model, batch)`, and may change the model's other variables (batch statistics, keys).
-      tx: any Optax transformation. It is given `value` (the loss), `grad`, and `value_fn` besides what the caller of the
-        step passes by keyword.
+      tx: any Optax transformation. It is given `value` (the loss), `grad`, and `value_fn` besides what the caller of
+        the step passes by keyword.
       has_aux: whether `loss_fn` returns something beside the loss.
       donate: whether the step may use up the params and the state it is given.
 
     Returns:
-      `step(params, state, batch, **extra) -> (params, state, metrics)`, with `state = tx.init(params)` and `metrics` a dict
-      of `loss` and, with `has_aux`, `aux`. For a model, `state = tx.init(nnx.state(model, nnx.Param))`; the model is
-      changed in place and returned.
+      `step(params, state, batch, **extra) -> (params, state, metrics)`, with `state = tx.init(params)` and `metrics` a
+      dict of `loss` and, with `has_aux`, `aux`. For a model, `state = tx.init(nnx.state(model, nnx.Param))`; the model
+      is changed in place and returned.
 
     Raises:
       TypeError: `loss_fn` is no function or `tx` no transformation.
@@ -75,7 +80,7 @@ def make_step(
         return params, state, {"loss": value} | ({"aux": aux} if has_aux else {})
 
     def on_model(params, state, others, batch, extra, graph):
-        from flax import nnx
+        nnx = _loaded_nnx()
 
         def loss(p):
             model = nnx.merge(graph, p, others)
@@ -91,7 +96,7 @@ def make_step(
     model_step = jax.jit(on_model, donate_argnums=donated, static_argnums=5, compiler_options=options)
 
     def step(params, state, batch, **extra):
-        nnx = sys.modules.get("flax.nnx")  # not imported: then this is no model
+        nnx = _loaded_nnx()
         if nnx is None or not isinstance(params, nnx.Module):
             return tree_step(params, state, batch, extra)
         graph, trained, others = nnx.split(params, nnx.Param, ...)

@@ -23,7 +23,7 @@ def transformation(
 ) -> optax.GradientTransformationExtraArgs:
     """Joins the two halves of a method.
 
-    Optax's own protocols do not let an `update` name the type of its state. The one cast is here, so that methods can
+    Optax's own protocols do not let an `update` name the type of its state. The casts are here, so that methods can
     be typed throughout and a checker notices when the halves disagree.
 
     Args:
@@ -34,7 +34,7 @@ def transformation(
     def update_fn(updates, state, params=None, **extra):
         return update(updates, state, params, **extra)
 
-    return optax.GradientTransformationExtraArgs(init, cast(Any, update_fn))
+    return optax.GradientTransformationExtraArgs(cast(Any, init), cast(Any, update_fn))
 
 
 def zero_count() -> jax.Array:
@@ -44,4 +44,4 @@ def zero_count() -> jax.Array:
 
 def increment(count: jax.Array) -> jax.Array:
     """The next count; stays at the largest int32 when it gets there."""
-    return optax.safe_increment(count)
+    return jnp.asarray(optax.safe_increment(count))

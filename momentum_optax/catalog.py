@@ -89,16 +89,24 @@ class Method:
 _LEARNING_RATE = Hyperparameter("learning_rate", 0.1, 1e-4, 10.0, "log")
 _BETA = Hyperparameter("beta", 0.9, 0.0, 0.999, "one-minus-log")
 
-_POLYAK = ('Polyak (1964), "Some methods of speeding up the convergence of iteration methods"',
-           "https://doi.org/10.1016/0041-5553(64)90137-5")
+_POLYAK = (
+    'Polyak (1964), "Some methods of speeding up the convergence of iteration methods"',
+    "https://doi.org/10.1016/0041-5553(64)90137-5",
+)
 _ADAM = ('Kingma and Ba (2014), "Adam: A Method for Stochastic Optimization"', "https://arxiv.org/abs/1412.6980")
-_NESTEROV = ('Sutskever, Martens, Dahl and Hinton (2013), "On the importance of initialization and momentum in deep learning"',
-             "https://proceedings.mlr.press/v28/sutskever13.html")
-_PID = ('An et al. (2018), "A PID Controller Approach for Stochastic Optimization of Deep Networks"',
-        "https://doi.org/10.1109/CVPR.2018.00889")
+_NESTEROV = (
+    'Sutskever, Martens, Dahl and Hinton (2013), "On the importance of initialization and momentum in deep learning"',
+    "https://proceedings.mlr.press/v28/sutskever13.html",
+)
+_PID = (
+    'An et al. (2018), "A PID Controller Approach for Stochastic Optimization of Deep Networks"',
+    "https://doi.org/10.1109/CVPR.2018.00889",
+)
 _DECAY = ('Loshchilov and Hutter (2017), "Decoupled Weight Decay Regularization"', "https://arxiv.org/abs/1711.05101")
-_CAUCHY = ('Cauchy (1847), "Méthode générale pour la résolution des systèmes d\'équations simultanées"',
-           "https://gallica.bnf.fr/ark:/12148/bpt6k2982c/f540.item")
+_CAUCHY = (
+    'Cauchy (1847), "Méthode générale pour la résolution des systèmes d\'équations simultanées"',
+    "https://gallica.bnf.fr/ark:/12148/bpt6k2982c/f540.item",
+)
 
 
 def _blend(weight, beta):

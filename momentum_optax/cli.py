@@ -33,9 +33,7 @@ QUICK_LEARNING_RATES, QUICK_BETAS = "0.01,0.03,0.1,0.3,1,3", "0,0.5,0.9,0.99"
 QUICK_SEEDS, QUICK_STEPS = 3, 150
 INTERRUPTED = 130
 
-app = typer.Typer(
-    no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False
-)
+app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 
 def main() -> None:
@@ -61,15 +59,11 @@ def sweep(
     learning_rate: Annotated[
         str | None, typer.Option(help=f"Learning rates, separated by commas. [default: {LEARNING_RATES}]")
     ] = None,
-    beta: Annotated[
-        str | None, typer.Option(help=f"Betas, for methods that have one. [default: {BETAS}]")
-    ] = None,
+    beta: Annotated[str | None, typer.Option(help=f"Betas, for methods that have one. [default: {BETAS}]")] = None,
     seeds: Annotated[int | None, typer.Option(help=f"Runs of each point. [default: {SEEDS}]")] = None,
     steps: Annotated[int | None, typer.Option(help=f"Updates per run. [default: {STEPS}]")] = None,
     batch_size: Annotated[int, typer.Option(help="Samples per update.")] = 32,
-    output: Annotated[Path, typer.Option(help="Folder for tables and pictures.")] = Path(
-        "momentum-optax-results"
-    ),
+    output: Annotated[Path, typer.Option(help="Folder for tables and pictures.")] = Path("momentum-optax-results"),
     quick: Annotated[bool, typer.Option("--quick", help="Smaller defaults, for a first look.")] = False,
 ) -> None:
     """Trains a small network on handwritten digits with each method, learning rate, beta and seed."""
@@ -82,9 +76,7 @@ def sweep(
         "above 0",
         lambda x: x > 0,
     )
-    betas = _numbers(
-        "--beta", beta, QUICK_BETAS if quick else BETAS, "of at least 0 and below 1", lambda x: 0 <= x < 1
-    )
+    betas = _numbers("--beta", beta, QUICK_BETAS if quick else BETAS, "of at least 0 and below 1", lambda x: 0 <= x < 1)
     seeds = _count("--seeds", seeds, QUICK_SEEDS if quick else SEEDS)
     steps = _count("--steps", steps, QUICK_STEPS if quick else STEPS)
     _need_sweep_extra()
@@ -126,9 +118,7 @@ def methods(
     console = Console()
     if name is not None:
         row = _method("NAME", name)
-        numbers = [
-            f"{h.name} = {h.default:g}  (try {h.low:g} to {h.high:g}, {h.scale})" for h in row.hyperparameters
-        ]
+        numbers = [f"{h.name} = {h.default:g}  (try {h.low:g} to {h.high:g}, {h.scale})" for h in row.hyperparameters]
         text = "\n".join([_description(row), *([""] if numbers else []), *numbers])
         console.print(Panel(Text(text), title=f"{row.name} ({row.kind})", expand=False))
         return
@@ -154,8 +144,7 @@ def _trials(rows: list[Method], batch_size: int) -> list["Trial"]:
     if batch_size > len(data.train_inputs):
         raise _bad("--batch-size", f"{batch_size} is not accepted; give at most {len(data.train_inputs)}")
     return [
-        supervised(digits.MLP, data, optimizer=functools.partial(build, row), batch_size=batch_size)
-        for row in rows
+        supervised(digits.MLP, data, optimizer=functools.partial(build, row), batch_size=batch_size) for row in rows
     ]
 
 
@@ -173,9 +162,7 @@ def _sweep_method(
     has_beta = any(h.name == "beta" for h in row.hyperparameters)
     points = grid(learning_rate=rates, **({"beta": betas} if has_beta else {}))
     every = max(5, steps // 50)
-    return sweep(
-        trial, points, seeds=seeds, steps=steps, evaluate_every=every, label=row.name, progress=progress
-    )
+    return sweep(trial, points, seeds=seeds, steps=steps, evaluate_every=every, label=row.name, progress=progress)
 
 
 def _need_sweep_extra() -> None:
@@ -221,9 +208,7 @@ def _numbers(
         except ValueError:
             number = math.nan
         if not math.isfinite(number) or not accepts(number):
-            raise _bad(
-                option, f"{word.strip()!r} is not accepted; give numbers {accepted}, separated by commas"
-            )
+            raise _bad(option, f"{word.strip()!r} is not accepted; give numbers {accepted}, separated by commas")
         if number in numbers:
             raise _bad(option, f"{word.strip()!r} is given twice")
         numbers.append(number)

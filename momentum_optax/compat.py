@@ -73,9 +73,7 @@ def torch_sgd(
     if not coefficient.is_zero(later):
         later = coefficient.combine(lambda d, first: jnp.where(first, 0.0, d), dampening, lambda count: count == 0)
     decay = [] if coefficient.is_zero(weight_decay) else [add_decayed_weights(weight_decay)]
-    return optax.chain(
-        *decay, _velocity(momentum, nesterov, later, state_dtype), scale_by_learning_rate(learning_rate)
-    )
+    return optax.chain(*decay, _velocity(momentum, nesterov, later, state_dtype), scale_by_learning_rate(learning_rate))
 
 
 def keras_sgd(

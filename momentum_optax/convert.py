@@ -22,9 +22,7 @@ _EXTRA: dict[str, dict[str, Any]] = {
 }
 
 
-def convert(
-    learning_rate: Coefficient, beta: Coefficient, *, source: Convention, target: Convention
-) -> dict[str, Any]:
+def convert(learning_rate: Coefficient, beta: Coefficient, *, source: Convention, target: Convention) -> dict[str, Any]:
     """Says how another convention spells the same heavy ball, so that a recipe carries over.
 
     With gradient `g`:
@@ -41,13 +39,13 @@ def convert(
       target: the convention to spell them in.
 
     Returns:
-      The arguments of the optimizer that follows the target: `heavy_ball` ("trace", "velocity"), `ema_momentum` ("ema") or
-      `qhm`. The params agree at every step.
+      The arguments of the optimizer that follows the target: `heavy_ball` ("trace", "velocity"), `ema_momentum` ("ema")
+      or `qhm`. The params agree at every step.
 
     Raises:
       TypeError: an argument is no coefficient.
-      ValueError: an unknown convention, a coefficient out of range, or one that varies in a way that has no equivalent: a
-        schedule of beta between different scales, or of the learning rate into or out of "velocity".
+      ValueError: an unknown convention, a coefficient out of range, or one that varies in a way that has no equivalent:
+        a schedule of beta between different scales, or of the learning rate into or out of "velocity".
 
     Examples:
       >>> import momentum_optax as mo
@@ -62,8 +60,8 @@ def convert(
     same_scale = (source in ("ema", "qhm")) == (target in ("ema", "qhm"))
     if not same_scale and coefficient.varies(beta):
         raise ValueError(
-            f"beta is a schedule: {source!r} and {target!r} differ by a factor 1 - beta inside the sum, which no learning "
-            "rate outside can make up for. Accepted: a constant beta."
+            f"beta is a schedule: {source!r} and {target!r} differ by a factor 1 - beta inside the sum, which no "
+            "learning rate outside can make up for. Accepted: a constant beta."
         )
     if (source == "velocity") != (target == "velocity") and coefficient.varies(learning_rate):
         raise ValueError(

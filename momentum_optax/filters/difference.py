@@ -51,9 +51,7 @@ def difference(*, state_dtype: jax.typing.DTypeLike | None = None) -> optax.Grad
         del params, extra
         first = state.count == 0
         _, previous = leafwise.remember(lambda g, _: g, updates, state.previous)
-        updates = leafwise.emit(
-            lambda g, p: jnp.where(first, 0, g - leafwise.widen(p)), updates, (state.previous,)
-        )
+        updates = leafwise.emit(lambda g, p: jnp.where(first, 0, g - leafwise.widen(p)), updates, (state.previous,))
         return updates, DifferenceState(increment(state.count), previous)
 
     return transformation(init, update)

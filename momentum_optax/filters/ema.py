@@ -43,11 +43,11 @@ def ema(
         update   <- velocity / weight                                            (plain)
         update   <- next_beta * velocity / next_weight + (1 - beta) * g / weight (nesterov)
 
-    where `next_weight = next_beta * weight + (1 - next_beta)` (with `nesterov` the first updates are larger than a constant
-    gradient: both terms are debiased, and they are of different ages); without `debias` both weights are 1. `weight` is the
-    average of a gradient that is always 1, so that the debiased (plain) average of a constant is that constant under every
-    schedule of beta. It equals 1 minus the product of the betas; kept in this form it does not cancel when beta is
-    close to 1.
+    where `next_weight = next_beta * weight + (1 - next_beta)`; without `debias` both weights are 1. With `nesterov` the
+    first updates are larger than a constant gradient: both terms are debiased, and their ages differ. `weight` is the
+    average of a gradient that is always 1, so that the debiased (plain) average of a constant is that constant
+    under every schedule of beta. It equals 1 minus the product of the betas; kept in this form it does not cancel when
+    beta is close to 1.
 
     Args:
       beta: how much of the past survives a step, in [0, 1); where it is a plain 0, no velocity is kept.
@@ -93,9 +93,7 @@ def ema(
         value, velocity = leafwise.remember(lambda g, v, b: average(v, b, g), updates, state.velocity, now)
         if nesterov:
             updates = leafwise.emit(
-                lambda g, v, b, a, w: (
-                    a * v / average(w, a) + (1 - b) * g / w if debias else a * v + (1 - b) * g
-                ),
+                lambda g, v, b, a, w: a * v / average(w, a) + (1 - b) * g / w if debias else a * v + (1 - b) * g,
                 updates,
                 (value,),
                 now,

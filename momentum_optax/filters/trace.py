@@ -85,9 +85,7 @@ def trace(
         del params, extra
         count = increment(state.count)
         now, damp = coefficient.at(beta, state.count), coefficient.at(dampening, state.count)
-        value, velocity = leafwise.remember(
-            lambda g, v, b, d: b * v + (1 - d) * g, updates, state.velocity, now, damp
-        )
+        value, velocity = leafwise.remember(lambda g, v, b, d: b * v + (1 - d) * g, updates, state.velocity, now, damp)
         if nesterov:
             ahead = coefficient.at(beta, count)
             updates = leafwise.emit(lambda g, v, b, d: (1 - d) * g + b * v, updates, (value,), ahead, damp)

@@ -64,14 +64,12 @@ def scale_by_acc_sgd(
         def move(s, velocity, k, x, c):
             a = retained(k, x, c)
             shrink = c / (c + 1 - a)
-            # Not `shrink * (...)`: a product of the stored velocity and a constant is merged with those that follow, and
-            # the update is then computed from the old velocity, of which the compiler has to keep a copy.
+            # Not `shrink * (...)`: a product of the stored velocity and a constant is merged with those that follow,
+            # and the update is then computed from the old velocity, of which the compiler has to keep a copy.
             return shrink * a * velocity + shrink * ((1 - a) * k / c - 1) * s
 
         value, velocity = leafwise.remember(move, updates, state.velocity, *now)
-        updates = leafwise.emit(
-            lambda s, v, k, x, c: s + (1 - retained(k, x, c)) / c * v, updates, (value,), *now
-        )
+        updates = leafwise.emit(lambda s, v, k, x, c: s + (1 - retained(k, x, c)) / c * v, updates, (value,), *now)
         return updates, AccSgdState(increment(state.count), velocity)
 
     return transformation(init, update)

@@ -36,8 +36,8 @@ def heavy_ball(
         velocity <- beta * velocity + learning_rate * g
         params   <- params - velocity                            (as in Keras)
 
-    The second is Polyak's `params <- params - learning_rate * g + beta * (params - previous params)` under every schedule;
-    in the state its velocity has the sign of the step.
+    The second is Polyak's `params <- params - learning_rate * g + beta * (params - previous params)` under every
+    schedule; in the state its velocity has the sign of the step.
 
     Args:
       learning_rate: step size, a number or schedule at least 0, or a tree of these.

@@ -78,14 +78,15 @@ def nesterov(
     """Nesterov's accelerated gradient, exact under every schedule of `beta` and `learning_rate`.
 
     The method moves `theta` and takes its gradient ahead of it. Here the params *are* the lookahead points, so that the
-    gradient at the params is the one that is needed. With `g` the gradient at `params = theta + beta(count) * velocity`:
+    gradient at the params is the one that is needed. With `g` the gradient at `params = theta + beta(count) *
+    velocity`:
 
         velocity <- beta(count) * velocity - learning_rate(count) * g
         theta    <- theta + velocity
         params   <- theta + beta(count + 1) * velocity
 
-    `eval_params(state, params)` returns `theta`, at which to evaluate. For constant coefficients the params are those of
-    torch's `SGD(nesterov=True)`.
+    `eval_params(state, params)` returns `theta`, at which to evaluate. For constant coefficients the params are those
+    of torch's `SGD(nesterov=True)`.
 
     Args:
       learning_rate: see `heavy_ball`.

@@ -12,9 +12,7 @@ try:
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 except ImportError as error:
-    raise ImportError(
-        f'The digits problem needs {error.name}: pip install "momentum_optax[sweep]"'
-    ) from error
+    raise ImportError(f'The digits problem needs {error.name}: pip install "momentum_optax[sweep]"') from error
 
 
 class MLP(nnx.Module):

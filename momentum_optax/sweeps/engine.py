@@ -52,9 +52,7 @@ class Engine:
       state: the states of the runs: one tree `[seeds, points, ...]`, padded, for each block of runs.
     """
 
-    def __init__(
-        self, trial: Trial, lanes: Lanes, hyper: dict[str, np.ndarray], drawn: Any, devices: Sequence[Any]
-    ):
+    def __init__(self, trial: Trial, lanes: Lanes, hyper: dict[str, np.ndarray], drawn: Any, devices: Sequence[Any]):
         """Places data and first states.
 
         Args:
@@ -66,22 +64,17 @@ class Engine:
         """
         grid = lanes.workers if len(devices) > 1 else (1, 1)
         self.lanes = lanes
-        self._mesh = Mesh(
-            np.asarray(devices).reshape(grid), ("seeds", "points"), axis_types=(AxisType.Auto,) * 2
-        )
+        self._mesh = Mesh(np.asarray(devices).reshape(grid), ("seeds", "points"), axis_types=(AxisType.Auto,) * 2)
         blocks = lanes.blocks() if len(devices) == 1 else [(slice(None), slice(None))]
-        start, self._rung = _program(
-            trial.init, trial.fetch, trial.step, trial.evaluate, lanes.chunk, self._mesh
-        )
+        start, self._rung = _program(trial.init, trial.fetch, trial.step, trial.evaluate, lanes.chunk, self._mesh)
         self._pool = ThreadPoolExecutor(len(blocks)) if len(blocks) > 1 else None
         self._blocks = blocks
         seeds, points = lanes.padded
-        hyper, drawn = pad(hyper, (points,)), pad(drawn, (seeds,))
+        hyper, drawn = pad(hyper, points), pad(drawn, seeds)
         self._data = self._place(trial.data)
         self._hyper = [self._place(_cut(hyper, across), "points") for _, across in blocks]
         self.state = [
-            start(h, self._place(_cut(drawn, down), "seeds"))
-            for h, (down, _) in zip(self._hyper, blocks, strict=True)
+            start(h, self._place(_cut(drawn, down), "seeds")) for h, (down, _) in zip(self._hyper, blocks, strict=True)
         ]
 
     def advance(self, items: Any) -> tuple[np.ndarray, dict[str, np.ndarray]]:
@@ -93,7 +86,7 @@ class Engine:
         Returns:
           The loss of every step, `[seeds, points, steps]`, and the metrics after the last, `[seeds, points]`.
         """
-        items = pad(items, (self.lanes.padded[0],))
+        items = pad(items, self.lanes.padded[0])
 
         def block(index: int):
             down, _ = self._blocks[index]

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from typing import Any
 
 import jax
 import numpy as np
@@ -75,13 +76,11 @@ def lay_out(seeds: int, points: int, workers: int, chunk: int | None) -> Lanes:
     return min(cuts, key=lambda lanes: (math.prod(lanes.padded), -lanes.workers[0]))
 
 
-def pad(tree, axis_sizes: tuple[int, ...]):
-    """Repeats the last entry of each leading axis up to the given sizes; leaves become NumPy arrays."""
+def pad(tree: Any, size: int) -> Any:
+    """Repeats the last entry of the first axis of each leaf up to the given size."""
 
-    def leaf(x):
-        x = np.asarray(x)
-        missing = [(0, size - x.shape[axis]) for axis, size in enumerate(axis_sizes)]
-        return np.pad(x, missing + [(0, 0)] * (x.ndim - len(missing)), mode="edge")
+    def leaf(x: Any) -> Any:
+        return x if len(x) == size else x[np.minimum(np.arange(size), len(x) - 1)]
 
     return jax.tree.map(leaf, tree)
 

@@ -18,9 +18,7 @@ LEVELS = np.array([0.1, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999])
 """Accuracies to label an axis with."""
 
 
-def heat_maps(
-    result: SweepResult, x: str = "learning_rate", y: str = "beta", metric: str = "test_accuracy"
-) -> Figure:
+def heat_maps(result: SweepResult, x: str = "learning_rate", y: str = "beta", metric: str = "test_accuracy") -> Figure:
     """The median over seeds of an accuracy, one panel for each method.
 
     The colour is logarithmic in the error, so that 97 % and 98 % can be told apart as well as 50 % and 70 %.
@@ -104,7 +102,8 @@ def learning_curves(result: SweepResult, metric: str = "test_accuracy") -> Figur
 
 
 def _heat_map(axes: Axes, part: Any, x: str, y: str, metric: str, norm: LogNorm) -> Any:
-    part = part.assign(row=1 - part[y] if y in part and part[y].notna().all() else 1.0)
+    has_y = y in part and part[y].notna().all()
+    part = part.assign(row=1 - part[y] if has_y else 1.0)
     across, down = np.unique(part[x]), np.unique(part["row"])
     shape = (len(down), len(across))
     error, diverged = np.full(shape, np.nan), np.zeros(shape, int)
@@ -136,7 +135,7 @@ def _heat_map(axes: Axes, part: Any, x: str, y: str, metric: str, norm: LogNorm)
     _ticks(axes.xaxis, across)
     if len(across) > 9:
         axes.tick_params("x", rotation=45)
-    if len(down) > 1 or y in part:
+    if has_y:
         axes.set_ylabel(f"1 - {_words(y)}")
         _ticks(axes.yaxis, down)
         axes.invert_yaxis()
@@ -153,9 +152,7 @@ def _edges(centers: np.ndarray) -> list[float]:
     if len(logs) == 1:
         return np.exp(logs[0] + np.array([-0.5, 0.5])).tolist()
     middles = (logs[1:] + logs[:-1]) / 2
-    return np.exp(
-        np.concatenate([[2 * logs[0] - middles[0]], middles, [2 * logs[-1] - middles[-1]]])
-    ).tolist()
+    return np.exp(np.concatenate([[2 * logs[0] - middles[0]], middles, [2 * logs[-1] - middles[-1]]])).tolist()
 
 
 def _ticks(axis: Any, values: Sequence[float] | np.ndarray) -> None:

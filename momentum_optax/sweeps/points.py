@@ -84,9 +84,7 @@ class Reader(dict[str, Any]):
     """Hyperparameters of one run, which say what there is when asked for what there is not."""
 
     def __missing__(self, name: str) -> Any:
-        raise KeyError(
-            f"The trial asks for hyperparameter {name!r}, but the points give only {sorted(self)}."
-        )
+        raise KeyError(f"The trial asks for hyperparameter {name!r}, but the points give only {sorted(self)}.")
 
 
 def _check(name: str, value: float) -> None:

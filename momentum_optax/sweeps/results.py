@@ -60,9 +60,7 @@ class SweepResult:
         frame["step"] = self.steps[step]
         for name, values in self.metrics.items():
             frame[name] = values.ravel()
-        frame["diverged"] = (
-            (self.diverged_at >= 0)[..., None] & (self.diverged_at[..., None] <= self.steps)
-        ).ravel()
+        frame["diverged"] = ((self.diverged_at >= 0)[..., None] & (self.diverged_at[..., None] <= self.steps)).ravel()
         return frame
 
     def table(self, metric: str = "test_accuracy", threshold: float = 0.95) -> "pd.DataFrame":
@@ -102,9 +100,7 @@ def join(results: Sequence[SweepResult]) -> SweepResult:
         points=tuple(point for result in results for point in result.points),
         seeds=first.seeds,
         steps=first.steps,
-        metrics={
-            name: np.concatenate([result.metrics[name] for result in results]) for name in first.metrics
-        },
+        metrics={name: np.concatenate([result.metrics[name] for result in results]) for name in first.metrics},
         diverged_at=np.concatenate([result.diverged_at for result in results]),
         settings={**first.settings, "seconds": seconds},
     )

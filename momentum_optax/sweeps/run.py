@@ -127,9 +127,7 @@ def _check_seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
     if isinstance(seeds, int):
         seeds = range(seeds)
     if len(seeds) == 0 or len(set(seeds)) < len(seeds) or min(seeds) < 0:
-        raise ValueError(
-            f"seeds must be a positive count, or different non-negative integers, not {list(seeds)}."
-        )
+        raise ValueError(f"seeds must be a positive count, or different non-negative integers, not {list(seeds)}.")
     return tuple(int(seed) for seed in seeds)
 
 
@@ -142,4 +140,11 @@ def _mark(diverged_at: np.ndarray, losses: np.ndarray, metrics: Mapping[str, np.
 
 
 def _stack(trees: Sequence[Any]) -> Any:
-    return jax.tree.map(lambda *x: np.stack(x), *trees)
+    def leaf(*x: Any) -> Any:
+        if jax.dtypes.issubdtype(x[0].dtype, jax.dtypes.prng_key):
+            # NumPy knows no random keys.
+            data = np.stack([jax.random.key_data(key) for key in x])
+            return jax.random.wrap_key_data(data, impl=jax.random.key_impl(x[0]))
+        return np.stack(x)
+
+    return jax.tree.map(leaf, *trees)

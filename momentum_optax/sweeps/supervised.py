@@ -33,7 +33,7 @@ def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
       Losses `[...]`.
     """
     # Optax's integer version gathers, and the gradient of that is a scatter: slow on a CPU.
-    hot = labels[..., None] == jnp.arange(logits.shape[-1])
+    hot = jax.nn.one_hot(labels, logits.shape[-1], dtype=bool)
     return -jnp.sum(jnp.where(hot, jax.nn.log_softmax(logits), 0.0), axis=-1)
 
 
@@ -82,9 +82,7 @@ def supervised(
     _check(data)
     count = len(data.train_inputs)
     if not 1 <= batch_size <= count:
-        raise ValueError(
-            f"batch_size must be from 1 to {count}, the number of training samples, not {batch_size}."
-        )
+        raise ValueError(f"batch_size must be from 1 to {count}, the number of training samples, not {batch_size}.")
     if metrics is None:
         metrics = {"accuracy": accuracy} if np.issubdtype(data.train_targets.dtype, np.integer) else {}
     scores = {"loss": loss, **metrics}
@@ -162,12 +160,13 @@ def _network(model):
     testing, *_ = nnx.split(module, nnx.Param, ...)
 
     def train(params, rest, inputs):
-        module = nnx.merge(training, params, rest)
+        # Copies, for batch statistics may only be written at the trace level that made their variables.
+        module = nnx.merge(training, params, rest, copy=True)
         predictions = module(inputs)
         return predictions, nnx.split(module, nnx.Param, ...)[2]
 
     def test(params, rest, inputs):
-        return nnx.merge(testing, params, rest)(inputs)
+        return nnx.merge(testing, params, rest, copy=True)(inputs)
 
     return draw, train, test
 
@@ -184,9 +183,7 @@ def _ahead(memory: Any, params: Any) -> Any:
 
 def _check(data: Data) -> None:
     for name, values in zip(data._fields, map(np.asarray, data), strict=True):
-        bad = (
-            ~np.isfinite(values) if np.issubdtype(values.dtype, np.inexact) else np.zeros(values.shape, bool)
-        )
+        bad = ~np.isfinite(values) if np.issubdtype(values.dtype, np.inexact) else np.zeros(values.shape, bool)
         if bad.any():
             where = tuple(int(i) for i in np.argwhere(bad)[0])
             raise ValueError(

@@ -3,8 +3,8 @@
     from momentum_optax import testing
     testing.check(my_transformation, {"beta": 0.9}, decays=("beta",))
 
-`LAWS` has them one by one, for use as parameters of a test. They need `momentum_optax[test]` (Flax, Orbax and equinox for
-the laws about containers and checkpoints) and two devices or more.
+`LAWS` has them one by one, for use as parameters of a test. They need `momentum_optax[test]` (Flax, Orbax and equinox
+for the laws about containers and checkpoints) and two devices or more.
 """
 
 import dataclasses

@@ -41,7 +41,10 @@ def make_params(dtype: Any = np.float32) -> dict[str, Any]:
     """A small tree: a matrix and a vector in a branch, a scalar, a leaf of size 0."""
     rng = np.random.default_rng(0)
     return {
-        "dense": {"kernel": jnp.asarray(rng.normal(size=(3, 2)), dtype), "bias": jnp.asarray(rng.normal(size=2), dtype)},
+        "dense": {
+            "kernel": jnp.asarray(rng.normal(size=(3, 2)), dtype),
+            "bias": jnp.asarray(rng.normal(size=2), dtype),
+        },
         "empty": jnp.zeros((0, 3), dtype),
         "scale": jnp.asarray(0.5, dtype),
     }

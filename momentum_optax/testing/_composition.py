@@ -1,5 +1,7 @@
 """Laws about Optax's wrappers."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,8 +10,12 @@ import optax
 from ._case import Case, at_step, loop, make_gradients, make_params, run, same, types
 
 
+def _only_dense(params: Any) -> Any:
+    return {name: name == "dense" for name in params}
+
+
 def extra_arguments_are_accepted(case: Case) -> None:
-    """`update` swallows what it does not know: `value`, `grad`, `value_fn` and foreign arguments, also inside a chain."""
+    """`update` swallows what it does not know: `value`, `grad`, `value_fn`, foreign arguments; in a chain, too."""
     params = make_params()
     g = at_step(make_gradients(params), 0)
     for tx in (case.make(), optax.chain(optax.clip_by_global_norm(1e6), case.make(), optax.identity())):
@@ -29,7 +35,7 @@ def masks_and_partitions_work(case: Case) -> None:
     labels = {"dense": "ours", "empty": "rest", "scale": "rest"}
     for name, wrapped in (
         ("masked", optax.masked(tx, mask)),
-        ("masked by a function", optax.masked(tx, lambda p: {k: k == "dense" for k in p})),
+        ("masked by a function", optax.masked(tx, _only_dense)),
         ("partition", optax.partition({"ours": tx, "rest": optax.set_to_zero()}, labels)),
         ("masked in a chain", optax.chain(optax.masked(tx, mask), optax.masked(optax.set_to_zero(), {
             "dense": False, "empty": True, "scale": True}))),

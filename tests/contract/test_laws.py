@@ -27,12 +27,20 @@ def chain_in_mask(learning_rate, beta):
 def quotient_then_velocity(learning_rate, b2, beta):
     """LAPROP's order: divide first, remember then."""
     return optax.chain(
-        mo.divide(mo.identity(), by=mo.root_mean_square(b2, 1e-6)), mo.ema(beta), mo.scale_by_learning_rate(learning_rate)
+        mo.divide(mo.identity(), by=mo.root_mean_square(b2, 1e-6)),
+        mo.ema(beta),
+        mo.scale_by_learning_rate(learning_rate),
     )
 
 
 def everything(learning_rate, beta):
-    return mo.nesterov(learning_rate, beta, weight_decay=0.01, mask=lambda p: jax.tree.map(lambda x: x.ndim > 0, p), state_dtype="bfloat16")
+    return mo.nesterov(
+        learning_rate,
+        beta,
+        weight_decay=0.01,
+        mask=lambda p: jax.tree.map(lambda x: x.ndim > 0, p),
+        state_dtype="bfloat16",
+    )
 
 
 CASES = [
@@ -48,7 +56,9 @@ CASES = [
     }),
     testing.Case("quotient_then_velocity", quotient_then_velocity, {"learning_rate": 0.1, "b2": 0.99, "beta": 0.9},
                  ("b2", "beta"), debiased=True),
-    testing.Case("everything", everything, {"learning_rate": 0.1, "beta": 0.9}, ("beta",)),
+    testing.Case("everything", everything, {"learning_rate": 0.1, "beta": 0.9}, ("beta",), exceptions={
+        "complex_leaves_work": "there is no complex bfloat16: a complex velocity is not rounded as a real one is",
+    }),
 ]  # fmt: skip
 
 

@@ -17,9 +17,11 @@ relaxed = settings(max_examples=60, deadline=None, derandomize=True, suppress_he
 leaves = st.builds(lambda shape, dtype: jnp.ones(shape, dtype), st.sampled_from(SHAPES), st.sampled_from(DTYPES))
 trees = st.recursive(
     leaves,
-    lambda inner: st.dictionaries(st.sampled_from("abc"), inner, max_size=3)
-    | st.lists(inner, max_size=3)
-    | st.tuples(inner, inner),
+    lambda inner: (
+        st.dictionaries(st.sampled_from("abc"), inner, max_size=3)
+        | st.lists(inner, max_size=3)
+        | st.tuples(inner, inner)
+    ),
     max_leaves=5,
 )
 numbers = st.sampled_from([0.0, 0.5, 0.9, 0.99])

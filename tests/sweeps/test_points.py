@@ -1,0 +1,39 @@
+import numpy as np
+import pytest
+
+from momentum_optax.sweeps import Points, grid
+
+
+def test_grid_is_every_combination_in_order():
+    points = grid(learning_rate=[0.1, 1.0], beta=[0.0, 0.9])
+    assert [(p["learning_rate"], p["beta"]) for p in points] == [
+        (0.1, 0.0),
+        (0.1, 0.9),
+        (1.0, 0.0),
+        (1.0, 0.9),
+    ]
+    arrays = points.arrays()
+    assert arrays["beta"].dtype == np.float32
+    np.testing.assert_array_equal(arrays["beta"], np.float32([0, 0.9, 0, 0.9]))
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"beta": []}, "beta: give at least one value"),
+        ({"beta": [0.5, 0.5]}, "beta: 0.5 is given twice"),
+        ({"beta": [float("nan")]}, "beta: every value must be a finite number, not nan"),
+        ({"beta": ["0.9"]}, "beta: every value must be a finite number, not '0.9'"),
+        ({"beta": [True]}, "not True"),
+    ],
+)
+def test_bad_grids(values, words):
+    with pytest.raises(ValueError, match=words):
+        grid(**values)
+
+
+def test_bad_points():
+    with pytest.raises(ValueError, match="the list of points is empty"):
+        Points([])
+    with pytest.raises(ValueError, match=r"point 1 has \['b'\]"):
+        Points([{"a": 1.0}, {"b": 1.0}])

@@ -1,0 +1,213 @@
+"""The ready training step, on trees and on models."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import nnx
+from helpers import noise
+
+import momentum_optax as mo
+
+X, Y = (jnp.asarray(noise(8, k, seed=k), jnp.float32) for k in (3, 2))
+
+
+def fresh():
+    return {"w": jnp.full((3, 2), 0.1), "b": jnp.zeros((1, 2))}
+
+
+def loss_fn(params, batch):
+    x, y = batch
+    return jnp.mean((x @ params["w"] + params["b"] - y) ** 2)
+
+
+def test_the_step_is_the_one_written_by_hand():
+    tx = optax.chain(optax.clip_by_global_norm(0.5), mo.nesterov(0.1, weight_decay=0.01))
+    step = mo.make_step(loss_fn, tx)
+    params, mine = fresh(), fresh()
+    state, my_state = tx.init(params), tx.init(mine)
+    for _ in range(5):
+        params, state, metrics = step(params, state, (X, Y))
+        loss, gradients = jax.value_and_grad(loss_fn)(mine, (X, Y))
+        updates, my_state = tx.update(gradients, my_state, mine)
+        mine = optax.apply_updates(mine, updates)
+        np.testing.assert_allclose(metrics["loss"], loss, rtol=1e-6)
+        assert set(metrics) == {"loss"}
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), (params, state), (mine, my_state))
+
+
+def test_the_step_is_compiled_once():
+    traces = []
+
+    def counted(params, batch):
+        traces.append(1)
+        return loss_fn(params, batch)
+
+    tx = mo.qhm(optax.linear_schedule(0.1, 0.0, 10), 0.9)
+    step = mo.make_step(counted, tx)
+    params = fresh()
+    state = tx.init(params)
+    params, state, _ = step(params, state, (X, Y))
+    first = len(traces)
+    for _ in range(3):
+        params, state, _ = step(params, state, (X, Y))
+    assert len(traces) == first
+
+
+def test_params_and_state_are_used_up_unless_told_otherwise():
+    tx = mo.heavy_ball(0.1)
+    for donate in (True, False):
+        params = fresh()
+        state = tx.init(params)
+        mo.make_step(loss_fn, tx, donate=donate)(params, state, (X, Y))
+        assert params["w"].is_deleted() is donate
+        assert state[0].velocity["w"].is_deleted() is donate
+        assert not X.is_deleted()
+
+
+def test_what_the_loss_returns_beside_the_loss_is_among_the_metrics():
+    def with_aux(params, batch):
+        return loss_fn(params, batch), {"largest": jnp.max(params["w"]), "kind": (params["b"],)}
+
+    tx = mo.heavy_ball(0.1)
+    params = fresh()
+    params, _, metrics = mo.make_step(with_aux, tx, has_aux=True)(params, tx.init(params), (X, Y))
+    assert set(metrics) == {"loss", "aux"}
+    np.testing.assert_allclose(metrics["loss"], loss_fn(fresh(), (X, Y)), rtol=1e-6)
+    np.testing.assert_allclose(metrics["aux"]["largest"], 0.1)
+    np.testing.assert_array_equal(metrics["aux"]["kind"][0], np.zeros((1, 2)))
+
+
+def listener(heard):
+    """A transformation that keeps what it is told in its state."""
+
+    def update(updates, state, params=None, **extra):
+        del state, params
+        return updates, heard(updates, extra)
+
+    return optax.GradientTransformationExtraArgs(lambda params: jnp.zeros(()), update)
+
+
+def test_the_chain_is_told_the_loss_the_gradient_and_the_function():
+    def heard(updates, extra):
+        assert set(extra) == {"value", "grad", "value_fn"}
+        same = jnp.all(extra["grad"]["w"] == updates["w"])
+        return jnp.where(same, extra["value"] + extra["value_fn"](jax.tree.map(jnp.zeros_like, updates)), jnp.nan)
+
+    tx = optax.chain(listener(heard), mo.heavy_ball(0.1))
+    params = fresh()
+    _, state, metrics = mo.make_step(loss_fn, tx)(params, tx.init(params), (X, Y))
+    at_zero = loss_fn(jax.tree.map(jnp.zeros_like, fresh()), (X, Y))
+    np.testing.assert_allclose(state[0], metrics["loss"] + at_zero, rtol=1e-6)
+
+
+def test_extra_arguments_of_the_caller_reach_the_chain_and_win():
+    tx = optax.chain(listener(lambda _, extra: extra["value"] + extra["temperature"]), mo.heavy_ball(0.1))
+    params = fresh()
+    _, state, _ = mo.make_step(loss_fn, tx)(params, tx.init(params), (X, Y), temperature=jnp.float32(3), value=4.0)
+    assert float(state[0]) == 7.0
+
+
+def test_a_rate_that_waits_for_a_plateau_sees_the_loss():
+    """The loss cannot fall, so that after the patience the learning rate is halved at every step."""
+    tx = optax.chain(mo.heavy_ball(0.0), optax.contrib.reduce_on_plateau(factor=0.5, patience=1, cooldown=0))
+    params = fresh()
+    state = tx.init(params)
+    step = mo.make_step(loss_fn, tx)
+    scales = []
+    for _ in range(5):
+        params, state, _ = step(params, state, (X, Y))
+        scales.append(float(state[-1].scale))
+    assert scales[0] == 1.0
+    assert scales[-1] < 0.5
+
+
+def test_a_line_search_can_evaluate_the_loss_and_hold_one_array_twice():
+    """The first state of L-BFGS has the same zeros in several places, which cannot all be used up."""
+    tx = optax.lbfgs()
+    params = fresh()
+    state = tx.init(params)
+    step, losses = mo.make_step(loss_fn, tx), []
+    for _ in range(10):
+        params, state, metrics = step(params, state, (X, Y))
+        losses.append(float(metrics["loss"]))
+    least = np.linalg.lstsq(np.c_[X, np.ones(8)], np.asarray(Y), rcond=None)[1].sum() / Y.size
+    np.testing.assert_allclose(losses[-1], least, rtol=1e-3)
+
+
+def test_transformations_without_extra_arguments_and_low_precision_work():
+    params = jax.tree.map(lambda p: p.astype(jnp.bfloat16), fresh())
+    tx = optax.sgd(0.1)
+    params, _, metrics = mo.make_step(loss_fn, tx)(params, tx.init(params), (X, Y))
+    assert params["w"].dtype == jnp.bfloat16
+    assert np.isfinite(metrics["loss"])
+
+
+class Network(nnx.Module):
+    """A layer, running statistics and random numbers."""
+
+    def __init__(self, rngs):
+        self.first = nnx.Linear(3, 4, rngs=rngs)
+        self.norm = nnx.BatchNorm(4, rngs=rngs)
+        self.drop = nnx.Dropout(0.5, rngs=rngs)
+        self.last = nnx.Linear(4, 2, rngs=rngs)
+
+    def __call__(self, x):
+        return self.last(self.drop(jax.nn.relu(self.norm(self.first(x)))))
+
+
+def model_loss(model, batch):
+    x, y = batch
+    return jnp.mean((model(x) - y) ** 2)
+
+
+def snapshot(model):
+    return jax.tree.map(np.array, nnx.to_pure_dict(nnx.state(model, nnx.Not(nnx.RngKey))))
+
+
+def test_a_model_is_trained_in_place_with_its_statistics_and_keys():
+    model, twin = Network(nnx.Rngs(0)), Network(nnx.Rngs(0))
+    tx = mo.heavy_ball(0.05)
+    state = tx.init(nnx.state(model, nnx.Param))
+    step = mo.make_step(model_loss, tx)
+    optimizer = nnx.Optimizer(twin, tx, wrt=nnx.Param)
+    before = snapshot(model)
+    for _ in range(3):
+        same, state, metrics = step(model, state, (X, Y))
+        loss, gradients = nnx.value_and_grad(model_loss)(twin, (X, Y))
+        optimizer.update(twin, gradients)
+        assert same is model
+        np.testing.assert_allclose(metrics["loss"], loss, rtol=1e-5)
+    after, by_hand = snapshot(model), snapshot(twin)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), after, by_hand)
+    assert np.any(after["norm"]["mean"] != before["norm"]["mean"])
+    assert after["drop"]["rngs"]["count"] == before["drop"]["rngs"]["count"] + 3
+    assert np.any(after["first"]["kernel"] != before["first"]["kernel"])
+
+
+def test_a_models_loss_may_return_more_and_its_old_params_are_used_up():
+    model = nnx.Linear(3, 2, rngs=nnx.Rngs(0))
+    tx = mo.nesterov(0.1)
+    state, old = tx.init(nnx.state(model, nnx.Param)), model.kernel[...]
+    step = mo.make_step(lambda m, batch: (model_loss(m, batch), m(batch[0])), tx, has_aux=True)
+    model, state, metrics = step(model, state, (X, Y))
+    assert metrics["aux"].shape == (8, 2)
+    assert old.is_deleted()
+    # The state knows the point to evaluate at, as a tree like the one that `init` saw.
+    answer = mo.eval_params(state, nnx.state(model, nnx.Param))
+    assert np.any(np.asarray(answer["kernel"][...]) != np.asarray(model.kernel[...]))
+
+
+def test_what_is_no_function_or_no_transformation_is_refused():
+    with pytest.raises(TypeError, match=r"loss_fn must be a function of \(params, batch\); got 3"):
+        mo.make_step(3, mo.heavy_ball(0.1))
+    with pytest.raises(TypeError, match="tx must be a gradient transformation; got <function"):
+        mo.make_step(loss_fn, mo.heavy_ball)
+
+
+def test_a_loss_that_is_no_scalar_says_so():
+    tx = mo.heavy_ball(0.1)
+    params = fresh()
+    with pytest.raises(TypeError, match="scalar"):
+        mo.make_step(lambda p, batch: batch[0] @ p["w"], tx)(params, tx.init(params), (X, Y))
