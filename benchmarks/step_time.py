@@ -3,24 +3,22 @@
     python benchmarks/step_time.py [--quick] [--tree leaf] [--method heavy_ball] [--rounds 21] [--markdown]
 
 One update is `tx.update` and `apply_updates` in one compiled program that may use up the params and the state; the
-gradient is given. All that is compared runs in turns in one process, and only medians of ratios within a round count.
+gradient is given. All that is compared runs in turns in one process; only medians of ratios within a round count.
 
-The bound is the time in which the bytes that must move would move: each array that the method has to read or to write,
-once, over the bandwidth of `a += b` on as many threads as there are cores, measured in the same round.
+The bound is the time in which the bytes that must move would move: each array that the method has to read or to
+write, once, over the bandwidth of `a += b` on all cores, measured in the same round.
 
-Compilation, from cold caches, is measured in processor time, which neighbours disturb less. Two thousand leaves of two
-thousand shapes take minutes of it per method.
+Compiling, from cold caches, is measured in processor time, which neighbours disturb less. The 2,000 leaves take
+minutes of it for each method.
 """
 
 import argparse
 import gc
-import itertools
+import math
 import os
 import statistics
-import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import jax
@@ -43,8 +41,8 @@ class Method(NamedTuple):
 
     Attributes:
       ours: our optimizer.
-      moved: arrays of the params' size that an update must read or write: the gradient once, the params twice, and
-        each memory twice, or once where it is read only.
+      moved: arrays of the params' size that an update must read or write: the gradient once, the params twice,
+        and each memory twice, or once where it is only read.
       twin: the same method in Optax, if there is one.
       torch: name of the class in `torch.optim` and its arguments, if there is one.
     """
@@ -62,7 +60,8 @@ METHODS = {
         optax.chain(mo.trace(0.9), optax.scale(-_LR)), 5, optax.chain(optax.trace(0.9), optax.scale(-_LR))
     ),
     "nesterov": Method(
-        mo.nesterov(_LR, 0.9), 5, optax.sgd(_LR, 0.9, nesterov=True), ("SGD", {"momentum": 0.9, "nesterov": True})
+        mo.nesterov(_LR, 0.9), 5, optax.sgd(_LR, 0.9, nesterov=True),
+        ("SGD", {"momentum": 0.9, "nesterov": True}),
     ),
     "ema_momentum": Method(
         mo.ema_momentum(_LR, 0.9, debias=True), 5, optax.chain(optax.ema(0.9), optax.scale(-_LR))
@@ -80,15 +79,17 @@ METHODS = {
 }  # fmt: skip
 
 
-def _transformer(layers: int, width: int, vocabulary: int, context: int) -> list[tuple[int, ...]]:
-    """The shapes of a decoder-only transformer with biases, 12 leaves a layer and 4 beside."""
-    d = width
+Shapes = list[tuple[int, ...]]
+
+
+def _transformer(layers: int, d: int, vocabulary: int) -> Shapes:
+    """The shapes of a decoder-only transformer of width `d` with biases, 12 leaves a layer and 4 beside."""
     norm, dense = [(d,), (d,)], lambda n, m: [(n, m), (m,)]
     layer = [*norm, *dense(d, 3 * d), *dense(d, d), *norm, *dense(d, 4 * d), *dense(4 * d, d)]
-    return [(vocabulary, d), (context, d), *(layer * layers), *norm]
+    return [(vocabulary, d), (512, d), *(layer * layers), *norm]
 
 
-def _small(leaves: int, distinct: int) -> list[tuple[int, ...]]:
+def _small(leaves: int, distinct: int) -> Shapes:
     """Vectors of 1,000 to 10,000 numbers, of this many distinct sizes."""
     sizes = np.linspace(1_000, 10_000, distinct).astype(int)
     return [(int(sizes[i % distinct]),) for i in range(leaves)]
@@ -96,7 +97,7 @@ def _small(leaves: int, distinct: int) -> list[tuple[int, ...]]:
 
 TREES = {
     "leaf": lambda quick: [(4_000_000 if quick else 50_000_000,)],
-    "transformer": lambda quick: _transformer(4, 128, 8_192, 512) if quick else _transformer(12, 512, 22_016, 512),
+    "transformer": lambda quick: _transformer(4, 128, 8_192) if quick else _transformer(12, 512, 22_016),
     "small": lambda quick: _small(100, 5) if quick else _small(2_000, 2_000),
 }
 
@@ -115,15 +116,8 @@ class Program(NamedTuple):
     temporary: int
 
 
-def compile_update(tx: optax.GradientTransformation, apply: Callable[..., Any], tree: Any, options: dict) -> Program:
-    """Compiles one donated update.
-
-    Args:
-      tx: the optimizer.
-      apply: `(params, updates) -> params`.
-      tree: shapes and dtypes of the params.
-      options: for the compiler.
-    """
+def compile_update(tx: Any, apply: Callable[..., Any], tree: Any, options: dict[str, Any]) -> Program:
+    """Compiles one donated update of params with the shapes and dtypes of the tree."""
 
     def update(params, state, gradients):
         updates, state = tx.update(gradients, state, params)
@@ -144,7 +138,7 @@ def compile_update(tx: optax.GradientTransformation, apply: Callable[..., Any], 
     return Program(compiled, (trace, lower, build), memory.temp_size_in_bytes if memory else 0)
 
 
-def stepper(program: Program, tx: optax.GradientTransformation, params: Any, gradients: Any) -> Callable[[], None]:
+def stepper(program: Program, tx: Any, params: Any, gradients: Any) -> Callable[[], None]:
     """A function without arguments that makes one update of its own copy of the params and waits for it."""
     now = jax.block_until_ready((jax.tree.map(lambda x: x.copy(), params), tx.init(params)))
 
@@ -157,7 +151,7 @@ def stepper(program: Program, tx: optax.GradientTransformation, params: Any, gra
 
 def torch_steppers(name: str, arguments: dict[str, Any], params: Any, gradients: Any) -> dict[str, Callable]:
     """The same for torch's three implementations, or nothing where torch is not installed."""
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # else torch's idle threads spin into the next one's time
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # or torch's idle threads spin into the next one's time
     try:
         import torch
     except ImportError:
@@ -167,25 +161,13 @@ def torch_steppers(name: str, arguments: dict[str, Any], params: Any, gradients:
         return [torch.from_numpy(np.array(x, np.float32)).to(getattr(torch, x.dtype.name)) for x in tree]
 
     shared, runs = copies(gradients), {}
-    for kind, flag in {"plain": {"foreach": False}, "foreach": {"foreach": True}, "fused": {"fused": True}}.items():
+    kinds = {"plain": {"foreach": False}, "foreach": {"foreach": True}, "fused": {"fused": True}}
+    for kind, flag in kinds.items():
         leaves = copies(params)
         for leaf, gradient in zip(leaves, shared, strict=True):
             leaf.requires_grad_().grad = gradient
         runs[f"torch {kind}"] = getattr(torch.optim, name)(leaves, lr=_LR, **arguments, **flag).step
     return runs
-
-
-def bandwidth_probe(numbers: int) -> Callable[[], None]:
-    """A function that moves 12 bytes a number, `a += b` in float32, a part on each core."""
-    a, b = np.ones(numbers, np.float32), np.ones(numbers, np.float32)
-    marks = np.linspace(0, numbers, machine.cores() + 1).astype(int)
-    slices = [slice(i, j) for i, j in itertools.pairwise(marks)]
-    pool = ThreadPoolExecutor(len(slices))
-
-    def run():
-        list(pool.map(lambda s: np.add(a[s], b[s], out=a[s]), slices))
-
-    return run
 
 
 class Result(NamedTuple):
@@ -204,23 +186,15 @@ class Result(NamedTuple):
     temporary: float
 
 
-HEADER = (
-    "method", "ours ms", "Optax ms", "ours / Optax (quartiles)", "torch plain, foreach, fused ms", "bound ms",
-    "x bound", "trace + lower + compile s", "of Optax's", "state bytes a param", "temporary / tree",
-)  # fmt: skip
+HEADER = {  # and the widths of the columns
+    "method": 17, "ours ms": 8, "Optax ms": 9, "ours / Optax (quartiles)": 24, "torch plain, foreach, fused ms": 30,
+    "bound ms": 9, "x bound": 8, "trace + lower + compile s": 28, "of Optax's": 10, "state bytes a param": 20,
+    "temporary / tree": 16,
+}  # fmt: skip
 
 
-def measure(name: str, shapes: list[tuple[int, ...]], dtype: Any, rounds: int, options: dict, again: float) -> Result:
-    """Measures one method on one tree.
-
-    Args:
-      name: of the method.
-      shapes: of the leaves.
-      dtype: of the leaves.
-      rounds: how many rounds are timed.
-      options: for the compiler.
-      again: compilations are repeated, ours and the twin's in turns, until this many seconds are spent on them.
-    """
+def measure(name: str, shapes: Shapes, dtype: Any, rounds: int, options: dict, again: float) -> Result:
+    """Measures one method on one tree; compiles it again, and the twin in turns, for `again` seconds."""
     method = METHODS[name]
     tree = [jax.ShapeDtypeStruct(shape, dtype) for shape in shapes]
     sides = {"ours": (method.ours, mo.apply_updates)}
@@ -238,7 +212,7 @@ def measure(name: str, shapes: list[tuple[int, ...]], dtype: Any, rounds: int, o
     size = sum(p.size for p in params)
     runs = {side: stepper(built[side][0], tx, params, gradients) for side, (tx, _) in sides.items()}
     torch_runs = torch_steppers(*method.torch, params, gradients) if method.torch else {}
-    times = machine.interleave(runs | torch_runs | {"probe": bandwidth_probe(size)}, rounds)
+    times = machine.interleave(runs | torch_runs | {"probe": machine.bandwidth_probe(size)}, rounds)
 
     bytes_moved = method.moved * size * np.dtype(dtype).itemsize
     bound = [t * bytes_moved / (12 * size) for t in times["probe"]]
@@ -290,43 +264,36 @@ def missed(r: Result) -> list[str]:
     return out
 
 
-def line(row: list[str], markdown: bool) -> str:
-    """One row of the table."""
-    if markdown:
-        return "| " + " | ".join(row) + " |"
-    widths = (17, 9, 9, 24, 30, 9, 8, 28, 10, 20, 16)
-    return " ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-
-
-def main(arguments: list[str] | None = None) -> None:
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="smaller trees, fewer rounds; under a minute")
-    parser.add_argument("--tree", action="append", choices=TREES, help="only this tree; may be repeated")
-    parser.add_argument("--method", action="append", choices=METHODS, help="only this method; may be repeated")
-    parser.add_argument("--rounds", type=int, help="timed rounds (21, or 7 with --quick)")
-    parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"], help="of params and gradients")
-    parser.add_argument("--default-options", action="store_true", help="compile without the options of make_step")
-    parser.add_argument("--markdown", action="store_true", help="print tables for RESULTS.md")
-    chosen = parser.parse_args(arguments)
+    add = parser.add_argument
+    add("--quick", action="store_true", help="smaller trees, fewer rounds; under a minute")
+    add("--tree", action="append", choices=TREES, help="only this tree; may be repeated")
+    add("--method", action="append", choices=METHODS, help="only this method; may be repeated")
+    add("--rounds", type=int, help="timed rounds (21, or 7 with --quick)")
+    add("--dtype", default="float32", choices=["float32", "bfloat16"], help="of params and gradients")
+    add("--default-options", action="store_true", help="compile without the options of make_step")
+    add("--markdown", action="store_true", help="print tables for RESULTS.md")
+    chosen = parser.parse_args()
     options = {} if chosen.default_options or jax.default_backend() != "cpu" else STEP_OPTIONS
     rounds = chosen.rounds or (7 if chosen.quick else 21)
+    widths = None if chosen.markdown else list(HEADER.values())
     print(machine.describe("jax", "jaxlib", "optax", "numpy", "torch"))
-    print(f"{chosen.dtype}, {rounds} rounds, compiler options {options or 'as they are'}")
+    print(f"{chosen.dtype}, {rounds} rounds, compiler options: {', '.join(options) or 'none'}")
     for tree in chosen.tree or TREES:
         shapes = TREES[tree](chosen.quick)
-        size = sum(int(np.prod(shape)) for shape in shapes)
-        print(f"\n{'### ' if chosen.markdown else ''}{tree}: {size / 1e6:.1f}M numbers in {len(shapes)} leaves, "
-              f"{len(set(shapes))} shapes\n")  # fmt: skip
-        print(line(list(HEADER), chosen.markdown))
+        millions = sum(math.prod(shape) for shape in shapes) / 1e6
+        print(f"\n### {tree}: {millions:.1f}M numbers, {len(shapes)} leaves, {len(set(shapes))} shapes\n")
+        print(machine.row(list(HEADER), widths))
         if chosen.markdown:
             print("|" + "---|" * len(HEADER))
         misses = []
         for name in chosen.method or METHODS:
             result = measure(name, shapes, chosen.dtype, rounds, options, again=0 if chosen.quick else 10)
             misses += missed(result)
-            print(line(cells(result), chosen.markdown), flush=True)
-        print("\n" + ("Missed: " + "; ".join(misses) + "." if misses else "All targets met."), flush=True)
+            print(machine.row(cells(result), widths), flush=True)
+        print(f"\nMissed: {'; '.join(misses)}." if misses else "\nAll targets met.", flush=True)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -1,27 +1,19 @@
 """How fast a sweep is, beside what people do without one.
 
-256 runs (32 points x 8 seeds) of a 64-64-10 network on the digits, heavy ball, at two batch sizes. All ways run in turn
-in one process, round after round, so that a busy machine slows all of them; each figure is a median over rounds, each
-ratio a median of the rounds' ratios. Compilation is left out, except where the way compiles anew for every point. The
-slow ways are timed on a few runs, and per run all ways do the same work: the same steps, one final test.
+256 runs (32 points x 8 seeds) of a 64-64-10 network on the digits, heavy ball, at two batch sizes. All ways run in
+turn in one process, round after round, so that a busy machine slows all of them; each figure is a median over rounds,
+each ratio a median of the rounds' ratios. Compilation is left out, except where the way compiles anew for every
+point. The slow ways are timed on a few runs. Per run all ways do the same work: the same steps and one final test.
 
     python benchmarks/sweep_speed.py            # some minutes
     python benchmarks/sweep_speed.py --quick    # less than one
 """
 
 import argparse
-import functools
-import os
 import statistics
 import time
 
 import jax
-
-# Before JAX starts.
-CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-if __name__ == "__main__":
-    jax.config.update("jax_num_cpu_devices", CORES)
-
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -30,6 +22,7 @@ from jax.sharding import PartitionSpec as P
 import momentum_optax as mo
 from momentum_optax.problems import digits
 from momentum_optax.sweeps import accuracy, cross_entropy, grid, supervised, sweep
+from momentum_optax.sweeps.run import cpu_count
 
 RATES = [float(x) for x in np.geomspace(0.003, 0.1, 8)]
 BETAS = [0.0, 0.5, 0.8, 0.9]
@@ -82,59 +75,52 @@ def ways(batch, steps, few):
     runs = len(points) * SEEDS
     lanes = [(point, seed) for point in range(len(points)) for seed in range(SEEDS)]
     chosen = lanes[:: runs // few][:few]
-    rejitted = chosen[:: few // 2]
 
     def ours():
         return sweep(trial, points, seeds=SEEDS, steps=steps, evaluate_every=steps).final().mean()
 
-    one = jax.jit(functools.partial(whole_run, data=jax.tree.map(jnp.asarray, data)))
+    placed = jax.tree.map(jnp.asarray, data)
+    one = jax.jit(whole_run)
 
     def loop():
-        return [float(one(rates[p], betas[p], params[s], rows[s])) for p, s in chosen]
+        return [float(one(rates[p], betas[p], params[s], rows[s], placed)) for p, s in chosen]
 
     mesh = jax.sharding.Mesh(np.asarray(jax.devices()), ("seeds",))
-    run = functools.partial(whole_run, data=jax.tree.map(jnp.asarray, data))
-    over_points = jax.vmap(run, (0, 0, None, None))
-    lanes_of_a_core = jax.vmap(over_points, (None, None, 0, 0))
-    by_hand = jax.jit(
-        jax.shard_map(
-            lanes_of_a_core,
-            mesh=mesh,
-            in_specs=(P(), P(), P("seeds"), P("seeds")),
-            out_specs=P("seeds"),
-            check_vma=False,
-        )  # fmt: skip
-    )
+
+    def spread(lanes, specs):
+        return jax.jit(jax.shard_map(lanes, mesh=mesh, in_specs=(*specs, P()), out_specs=P("seeds"), check_vma=False))
+
+    over_points = jax.vmap(whole_run, (0, 0, None, None, None))
+    over_both = jax.vmap(over_points, (None, None, 0, 0, None))
+    by_hand = spread(over_both, (P(), P(), P("seeds"), P("seeds")))
     stacked = jax.tree.map(lambda *x: np.stack(x), *params), np.stack(rows)
 
     def hand_written():
-        return np.asarray(by_hand(rates, betas, *stacked)).mean()
+        return np.asarray(by_hand(rates, betas, *stacked, placed)).mean()
 
     flat = [np.asarray(x) for x in zip(*lanes, strict=True)]
     flat_params, flat_rows = jax.tree.map(lambda x: x[flat[1]], stacked[0]), stacked[1][flat[1]]
-    naive = jax.jit(
-        jax.shard_map(jax.vmap(run), mesh=mesh, in_specs=P("seeds"), out_specs=P("seeds"), check_vma=False)
-    )
+    plain = spread(jax.vmap(whole_run, (0, 0, 0, 0, None)), (P("seeds"),) * 4)
 
     def hand_written_flat():
-        return np.asarray(naive(rates[flat[0]], betas[flat[0]], flat_params, flat_rows)).mean()
+        return np.asarray(plain(rates[flat[0]], betas[flat[0]], flat_params, flat_rows, placed)).mean()
 
     def rejit():
-        # A training function closes over its numbers, draws its params and is jitted: a new program for every point.
-        for p, s in rejitted:
-            rate, beta = points[p]["learning_rate"], points[p]["beta"]
-            fresh = jax.jit(lambda key, rows, rate=rate, beta=beta: run(rate, beta, init(key), rows))
-            float(fresh(jax.random.key(s), rows[s]))
+        # A training function that holds its numbers, draws its params and is jitted is a new program for every point.
+        p, s = chosen[0]
+        rate, beta = points[p]["learning_rate"], points[p]["beta"]
+        fresh = jax.jit(lambda key, rows, data: whole_run(rate, beta, init(key), rows, data))
+        float(fresh(jax.random.key(s), rows[s], placed))
 
     found = {
         "momentum_optax sweep": (ours, runs),
         "vmap + shard_map, batches shared": (hand_written, runs),
         "vmap + shard_map, flat": (hand_written_flat, runs),
         "jitted loop": (loop, len(chosen)),
-        "re-jit per point": (rejit, len(rejitted)),
+        "re-jit per point": (rejit, 1),
     }
     try:
-        found["torch loop"] = (torch_loop(data, points, params, rows, chosen[:4]), 4)
+        found["torch loop"] = (torch_loop(data, points, params, rows, chosen[:2]), 2)
     except ImportError:
         print("torch is not installed; its loop is left out")
     return found
@@ -156,11 +142,9 @@ def torch_loop(data, points, params, rows, chosen):
             net = torch.nn.Sequential(torch.nn.Linear(64, 64), torch.nn.ReLU(), torch.nn.Linear(64, 10))
             with torch.no_grad():
                 for parameter, name in zip(net.parameters(), ("w1", "b1", "w2", "b2"), strict=True):
-                    parameter.copy_(torch.tensor(params[s][name]).T)
+                    parameter.copy_(torch.tensor(params[s][name].T))
             point = points[p]
-            optimizer = torch.optim.SGD(
-                net.parameters(), point["learning_rate"], momentum=point["beta"], fused=True
-            )
+            optimizer = torch.optim.SGD(net.parameters(), point["learning_rate"], momentum=point["beta"], fused=True)
             order = torch.tensor(rows[s], dtype=torch.long)
             for index in order:
                 optimizer.zero_grad()
@@ -184,7 +168,7 @@ def measure(batch, steps, rounds, few):
             work()
             times[name].append((time.perf_counter() - begun) / runs)
     ours = times["momentum_optax sweep"]
-    print(f"\nbatch {batch}, {steps} steps, {rounds} rounds, {CORES} cores, {jax.default_backend()}")
+    print(f"\nbatch {batch}, {steps} steps, {rounds} rounds, {len(jax.devices())} devices, {jax.default_backend()}")
     print(f"{'':34}{'ms per run':>12}{'against ours':>14}")
     for name, seconds in times.items():
         ratio = statistics.median(other / own for other, own in zip(seconds, ours, strict=True))
@@ -195,8 +179,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true")
     quick = parser.parse_args().quick
+    jax.config.update("jax_num_cpu_devices", cpu_count())
     for batch in (128, 8):
-        measure(batch, steps=100 if quick else 300, rounds=3 if quick else 9, few=4 if quick else 16)
+        measure(batch, steps=100 if quick else 300, rounds=3 if quick else 7, few=4 if quick else 16)
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
 The loss is a valley: 50 times as steep across as along. Gradient descent has to take steps that are short enough for
 the steep direction and then crawls along the flat one. Momentum gathers speed along the valley. Heavy ball is fastest
-in the long run and swings most at first; Nesterov's method does not swing. All three run at their best constant coefficients for this loss, and the dotted lines in the picture have
-the slopes that theory gives for them.
+in the long run and swings most at first; Nesterov's method does not swing. All three run at their best constant
+coefficients for this loss, and the dotted lines in the picture have the slopes that theory gives for them.
 
     python examples/01_quadratic.py        # writes quadratic.png
 """

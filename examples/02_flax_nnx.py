@@ -27,6 +27,7 @@ class Classifier(nnx.Module):
         self.logits = nnx.Linear(128, 10, rngs=rngs)
 
     def __call__(self, images: jax.Array) -> jax.Array:
+        """Logits `[samples, 10]` of images `[samples, 64]`."""
         return self.logits(self.dropout(nnx.relu(self.norm(self.hidden(images)))))
 
 

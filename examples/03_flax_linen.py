@@ -1,5 +1,7 @@
 """The same digits with Flax linen: our optimizers go wherever Optax's go, here into a `TrainState`.
 
+Each layer has its own beta, by a tree with the names of the params.
+
     python examples/03_flax_linen.py
 """
 
@@ -21,7 +23,8 @@ class Classifier(nn.Module):
     """64 pixels, one hidden layer, 10 logits."""
 
     @nn.compact
-    def __call__(self, images):
+    def __call__(self, images: jax.Array) -> jax.Array:
+        """Logits `[samples, 10]` of images `[samples, 64]`."""
         return nn.Dense(10, name="logits")(nn.relu(nn.Dense(128, name="hidden")(images)))
 
 

@@ -77,9 +77,12 @@ def check(name: str, coefficient: Coefficient, accepted: Range = DECAY) -> Any:
     return jax.tree_util.tree_map_with_path(leaf, coefficient, is_leaf=_is_leaf)
 
 
+def _is_real(dtype: Any) -> bool:
+    return jnp.issubdtype(dtype, jnp.floating) or jnp.issubdtype(dtype, jnp.integer)
+
+
 def _check_number(where: str, value: Any, accepted: Range) -> None:
-    real = isinstance(value, Scalar) and np.dtype(jax.dtypes.result_type(value)).kind not in "bcOUS"
-    if not real:
+    if not (isinstance(value, Scalar) and _is_real(getattr(value, "dtype", type(value)))):
         raise TypeError(
             f"{where} must be a number {accepted.text}, a schedule (a function of the count), or a tree of these; "
             f"got {value!r} of type {type(value).__name__}."
@@ -94,16 +97,19 @@ def _check_number(where: str, value: Any, accepted: Range) -> None:
 
 
 def _check_schedule(where: str, schedule: Callable[..., Any], accepted: Range) -> None:
+    value = jax.eval_shape(schedule, _PROBES[0])
+    if not (isinstance(value, jax.ShapeDtypeStruct) and _is_real(value.dtype) and value.shape == ()):
+        array = isinstance(value, jax.ShapeDtypeStruct)
+        found = f"shape {value.shape} of dtype {value.dtype}" if array else repr(value)
+        raise ValueError(f"{where} is a function that returns {found}; a schedule maps a count to a number.")
     with jax.ensure_compile_time_eval():
         values = jax.jit(jax.vmap(schedule))(_PROBES)
-    if np.shape(values) != _PROBES.shape:
-        raise ValueError(
-            f"{where} is a function that returns shape {np.shape(values)[1:]}; a schedule maps a count to a number."
-        )
     if isinstance(values, Tracer):  # it closes over hyperparameters of a sweep
         return
     values = np.asarray(values, np.float64)
-    outside = np.flatnonzero(~accepted.contains(values))
+    # A descent to 0 may end a rounding error below it.
+    inside = accepted.contains(np.where(np.abs(values) < 1e-6, 0.0, values))
+    outside = np.flatnonzero(~inside)
     if outside.size:
         count, value = _PROBES[outside[0]], values[outside[0]]
         raise ValueError(f"{where} is a schedule that gives {value:g} at count {count}; it must stay {accepted.text}.")
@@ -133,10 +139,10 @@ def at(coefficient: Any, count: chex.Numeric) -> Any:
     return jax.tree.map(leaf, coefficient, is_leaf=is_schedule)
 
 
-def combine(function: Callable[..., Any], coefficient: Any, *others: Any) -> Any:
+def combine(function: Callable[..., Any], *coefficients: Any) -> Any:
     """The coefficient whose value is the function of the values, as in `combine(lambda nu: 1 - nu, nu)`.
 
-    `others` are single numbers or schedules, for all parts of a first one that may be a tree.
+    Single numbers and schedules go with every part of a tree; trees must have one structure.
     """
 
     def leaf(*values):
@@ -144,7 +150,9 @@ def combine(function: Callable[..., Any], coefficient: Any, *others: Any) -> Any
             return lambda count: function(*(at(value, count) for value in values))
         return function(*values)
 
-    return jax.tree.map(lambda first: leaf(first, *others), coefficient, is_leaf=is_schedule)
+    tree = next((c for c in coefficients if not _is_single(c)), coefficients[0])
+    whole = [jax.tree.map(lambda _, c=c: c, tree, is_leaf=is_schedule) if _is_single(c) else c for c in coefficients]
+    return jax.tree.map(leaf, *whole, is_leaf=is_schedule)
 
 
 def stored(values: Any) -> Any:
@@ -256,10 +264,9 @@ def spread(values: Any, tree: Any, is_leaf: Callable[[Any], bool] = is_none) -> 
 
 
 def advance(function: Callable[..., Any], updates: optax.Updates, memory: Any, values: Any) -> Any:
-    """Moves a memory made by `zeros` or `stored`: `function(memory, value) -> memory` for coefficients whose leaves
-    have gradients.
+    """Moves a memory made by `zeros` or `stored`: `function(memory, value) -> memory` for each coefficient.
 
-    A coefficient whose leaves all sit the step out keeps its memory, as the leaves do.
+    One whose leaves have no gradient keeps its memory, as the leaves do.
     """
     leaves = jax.tree.leaves(updates, is_leaf=is_none)
     if _is_single(values):

@@ -3,7 +3,6 @@
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import optax
 
 from . import _coefficient as coefficient
@@ -174,11 +173,4 @@ def apply_updates(params: optax.Params, updates: optax.Updates) -> optax.Params:
     Raises:
       ValueError: the trees do not have the same structure.
     """
-
-    def leaf(u: Any, p: Any) -> Any:
-        if u is None:
-            return p
-        dtype = jnp.result_type(p)
-        return leafwise.narrow(leafwise.widen(p) + leafwise.widen(u), dtype)
-
-    return jax.tree.map(leaf, updates, params, is_leaf=lambda x: x is None)
+    return leafwise.apply(lambda p, u: p + u, params, updates)

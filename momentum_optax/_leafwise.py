@@ -121,14 +121,15 @@ def _zeros_like(p: Any, dtype: Any) -> jax.Array:
     return jnp.zeros(np.shape(p), dtype, device=sharding)
 
 
+_NOT_THE_STATE = "the {} do not have the structure of the state, which is that of the params that init saw"
+
+
 def _column(structure: Any, tree: Any, what: str) -> list[Any]:
     """The tree's part at each leaf of the updates."""
     try:
         return structure.flatten_up_to(tree)
     except ValueError as error:
-        raise ValueError(
-            f"the updates do not have the structure of {what}, which is that of the params that init saw: {error}"
-        ) from None
+        raise ValueError(f"{what}: {error}") from None
 
 
 def remember(function: Callable[..., Any], updates: optax.Updates, memory: Any, *values: Any) -> tuple[Any, Any]:
@@ -147,7 +148,7 @@ def remember(function: Callable[..., Any], updates: optax.Updates, memory: Any, 
     if isinstance(memory, NoMemory):
         old: list[Any] = [memory] * len(flat)
     else:
-        old = _column(structure, memory, "the state")
+        old = _column(structure, memory, _NOT_THE_STATE.format("updates"))
     wide, stored = [], []
     for g, m, *rest in zip(flat, old, *(coefficient.spread(v, updates) for v in values), strict=True):
         if g is None:
@@ -174,13 +175,26 @@ def emit(function: Callable[..., Any], updates: optax.Updates, trees: tuple[Any,
       *values: coefficients at this count.
     """
     flat, structure = jax.tree.flatten(updates, is_leaf=coefficient.is_none)
-    columns = [_column(structure, tree, "a tree beside them") for tree in trees]
+    columns = [
+        _column(structure, tree, "the updates do not have the structure of a tree beside them") for tree in trees
+    ]
     columns += [coefficient.spread(v, updates) for v in values]
     out = [
         None if g is None else narrow(function(widen(g), *rest), jnp.result_type(g))
         for g, *rest in zip(flat, *columns, strict=True)
     ]
     return structure.unflatten(out)
+
+
+def apply(function: Callable[..., Any], params: optax.Params, updates: optax.Updates) -> optax.Params:
+    """Moves the params: `function(p, u) -> p` where there is an update, in at least float32 and back."""
+    flat, structure = jax.tree.flatten(updates, is_leaf=coefficient.is_none)
+    return structure.unflatten(
+        p if u is None else narrow(function(widen(p), widen(u)), jnp.result_type(p))
+        for p, u in zip(
+            _column(structure, params, "the updates do not have the structure of the params"), flat, strict=True
+        )
+    )
 
 
 def shift(params: optax.Params, memory: Any, values: Any, *, sign: int) -> optax.Params:
@@ -192,7 +206,7 @@ def shift(params: optax.Params, memory: Any, values: Any, *, sign: int) -> optax
     if is_leaf(memory):
         return params
     flat, structure = jax.tree.flatten(memory, is_leaf=is_leaf)
-    points = _column(structure, params, "the state")
+    points = _column(structure, params, _NOT_THE_STATE.format("params"))
     moved = [
         p if is_leaf(m) else narrow(widen(p) + sign * value * widen(m), jnp.result_type(p))
         for p, m, value in zip(points, flat, coefficient.spread(values, memory, is_leaf), strict=True)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from ._finish import apply_updates
@@ -21,6 +22,19 @@ def _compiler_options() -> dict[str, Any]:
 def _loaded_nnx() -> Any:
     # Not imported here: who has not imported Flax has no model of its kind.
     return sys.modules.get("flax.nnx")
+
+
+def _apart(tree: Any) -> Any:
+    """The tree with a copy of every array that it holds before: no memory can be donated twice."""
+    seen: set[int] = set()
+
+    def leaf(x):
+        if id(x) in seen:
+            return jnp.copy(x)
+        seen.add(id(x))
+        return x
+
+    return jax.tree.map(leaf, tree)
 
 
 def make_step(
@@ -62,45 +76,37 @@ def make_step(
     if not hasattr(tx, "update"):
         raise TypeError(f"tx must be a gradient transformation; got {tx!r}.")
     tx_update = optax.with_extra_args_support(tx).update
-    donated = (0, 1) if donate else ()
 
-    def advance(loss, params, state, extra):
-        # `loss(params) -> (value, rest)`; one place for trees and models.
-        (value, rest), grads = jax.value_and_grad(loss, has_aux=True)(params)
-        extra = {"value": value, "grad": grads, "value_fn": lambda p: loss(p)[0]} | extra
-        updates, state = tx_update(grads, state, params, **extra)
-        return apply_updates(params, updates), state, value, rest
-
-    def on_tree(params, state, batch, extra):
-        def loss(p):
-            out = loss_fn(p, batch)
-            return out if has_aux else (out, None)
-
-        params, state, value, aux = advance(loss, params, state, extra)
-        return params, state, {"loss": value} | ({"aux": aux} if has_aux else {})
-
-    def on_model(params, state, others, batch, extra, graph):
+    def compute(params, state, others, batch, extra, graph):
+        # A model is its graph, the params and the other variables; any other tree is params alone.
         nnx = _loaded_nnx()
 
         def loss(p):
-            model = nnx.merge(graph, p, others)
-            out = loss_fn(model, batch)
+            # Copies: variables may only be written at the trace level that made them.
+            subject = p if graph is None else nnx.merge(graph, p, others, copy=True)
+            out = loss_fn(subject, batch)
             value, aux = out if has_aux else (out, None)
-            return value, (nnx.state(model, nnx.Not(nnx.Param)), aux)
+            return value, (others if graph is None else nnx.state(subject, nnx.Not(nnx.Param)), aux)
 
-        params, state, value, (others, aux) = advance(loss, params, state, extra)
-        return params, state, others, {"loss": value} | ({"aux": aux} if has_aux else {})
+        (value, (rest, aux)), grads = jax.value_and_grad(loss, has_aux=True)(params)
+        extra = {"value": value, "grad": grads, "value_fn": lambda p: loss(p)[0]} | extra
+        updates, state = tx_update(grads, state, params, **extra)
+        metrics = {"loss": value} | ({"aux": aux} if has_aux else {})
+        return apply_updates(params, updates), state, rest, metrics
 
-    options = _compiler_options()
-    tree_step = jax.jit(on_tree, donate_argnums=donated, compiler_options=options)
-    model_step = jax.jit(on_model, donate_argnums=donated, static_argnums=5, compiler_options=options)
+    compiled = jax.jit(
+        compute, static_argnums=5, donate_argnums=(0, 1) if donate else (), compiler_options=_compiler_options()
+    )
 
     def step(params, state, batch, **extra):
         nnx = _loaded_nnx()
-        if nnx is None or not isinstance(params, nnx.Module):
-            return tree_step(params, state, batch, extra)
-        graph, trained, others = nnx.split(params, nnx.Param, ...)
-        trained, state, others, metrics = model_step(trained, state, others, batch, extra, graph)
+        is_model = nnx is not None and isinstance(params, nnx.Module)
+        graph, trained, others = nnx.split(params, nnx.Param, ...) if is_model else (None, params, None)
+        if donate:
+            trained, state = _apart((trained, state))
+        trained, state, others, metrics = compiled(trained, state, others, batch, extra, graph)
+        if not is_model:
+            return trained, state, metrics
         nnx.update(params, trained, others)
         return params, state, metrics
 

@@ -1,7 +1,7 @@
 """The types that every room shares."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeAlias, Union
+from typing import TypeAlias
 
 import chex
 import jax
@@ -14,9 +14,9 @@ Scalar: TypeAlias = float | int | np.generic | np.ndarray | jax.Array
 Schedule: TypeAlias = Callable[[chex.Numeric], chex.Numeric]
 """A function of the count of updates so far: 0 at the first update, 1 at the second, and so on."""
 
-Coefficient: TypeAlias = Union[
-    Scalar, Schedule, None, Mapping[str, "Coefficient"], Sequence["Coefficient"], chex.ArrayTree
-]
+CoefficientTree: TypeAlias = Mapping[str, "Coefficient"] | Sequence["Coefficient"] | chex.ArrayTree
+
+Coefficient: TypeAlias = Scalar | Schedule | CoefficientTree | None
 """A hyperparameter: a number, a schedule, or a tree of these that is a prefix of the params.
 
 `None` stands for 0. See `_coefficient` for what becomes of it.

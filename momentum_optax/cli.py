@@ -161,7 +161,8 @@ def _sweep_method(
 
     has_beta = any(h.name == "beta" for h in row.hyperparameters)
     points = grid(learning_rate=rates, **({"beta": betas} if has_beta else {}))
-    every = max(5, steps // 50)
+    # Often enough that the curves are smooth and Ctrl-C is heard soon.
+    every = min(max(5, steps // 50), 200)
     return sweep(trial, points, seeds=seeds, steps=steps, evaluate_every=every, label=row.name, progress=progress)
 
 

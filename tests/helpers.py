@@ -1,6 +1,5 @@
 """What the tests share: a small problem, and the library run on it in float64, NumPy in and NumPy out."""
 
-import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -136,8 +135,3 @@ def assert_close(actual, expected, rtol: float = 1e-12) -> None:
     step = tuple(range(1, expected.ndim))
     error = np.max(np.abs(actual - expected), step) / np.maximum(np.max(np.abs(expected), step), 1e-300)
     assert np.all(error <= rtol), f"relative error {error.max():.2e} at step {error.argmax()}"
-
-
-def accepts(function: Callable[..., Any], name: str) -> bool:
-    """Whether a function has an argument of this name."""
-    return name in inspect.signature(function).parameters

@@ -162,7 +162,9 @@ def test_beta_injected_into_bfloat16_params():
         ours = optax.inject_hyperparams(mo.heavy_ball)(learning_rate=0.1, beta=0.999)
         with pytest.raises(ValueError, match="beta must be in"):
             ours.init(params)
-    wide = optax.inject_hyperparams(mo.heavy_ball, hyperparam_dtype=jnp.float32)(learning_rate=0.1, beta=0.999)
+    wide = optax.inject_hyperparams(mo.heavy_ball, hyperparam_dtype=jnp.float32)(
+        learning_rate=0.1, beta=0.999
+    )
     updates, _ = wide.update(params, wide.init(params))
     assert updates.dtype == jnp.bfloat16
 
@@ -192,7 +194,9 @@ def test_dampening_of_torch():
         (mo.nesterov(0.02, 0.9), optax.sgd(0.02, 0.9, nesterov=True)),
         (mo.ema_momentum(0.02, 0.9, debias=True), optax.chain(optax.ema(0.9), optax.scale(-0.02))),
         (
-            optax.chain(mo.divide(mo.ema(0.9), by=mo.root_mean_square(0.999)), mo.scale_by_learning_rate(0.02)),
+            optax.chain(
+                mo.divide(mo.ema(0.9), by=mo.root_mean_square(0.999)), mo.scale_by_learning_rate(0.02)
+            ),
             optax.adam(0.02),
         ),
     ],
@@ -211,10 +215,11 @@ def test_parts_mix_in_one_chain():
 
 
 def test_number_of_optimizers():
-    def takes_a_learning_rate(function):
-        return inspect.isfunction(function) and next(iter(inspect.signature(function).parameters), "") == "learning_rate"
+    def first_argument(function):
+        return next(iter(inspect.signature(function).parameters), "")
 
-    theirs = [name for name, value in vars(optax).items() if takes_a_learning_rate(value)]
+    functions = filter(inspect.isfunction, vars(optax).values())
+    theirs = [function for function in functions if first_argument(function) == "learning_rate"]
     ours = [row for row in CATALOG if row.kind == "optimizer"]
     assert len(theirs) > 2 * len(ours)
 
@@ -235,7 +240,7 @@ def test_schedules_are_tried_at_construction():
         return 0.9 + 0 * count
 
     mo.trace(schedule)
-    assert len(calls) > 0
+    assert [count.shape for count in calls] == [()]  # traced once, for all counts
     calls.clear()
     optax.inject_hyperparams(optax.trace)(decay=schedule)
     assert len(calls) == 0

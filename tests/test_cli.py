@@ -1,9 +1,9 @@
 import json
-import os
 import re
 import signal
 import subprocess
 import sys
+import time
 
 import pandas as pd
 import pytest
@@ -121,7 +121,7 @@ def test_methods_does_not_import_what_only_the_sweep_needs():
 
 
 def test_as_a_user_runs_it_in_an_empty_folder(tmp_path):
-    process = start("sweep", "--quick", "--method", "heavy_ball", *TINY, cwd=tmp_path, env=environment())
+    process = start("sweep", "--quick", "--method", "heavy_ball", *TINY, cwd=tmp_path)
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
     assert sorted(path.name for path in (tmp_path / "momentum-optax-results").iterdir()) == FILES
@@ -130,32 +130,31 @@ def test_as_a_user_runs_it_in_an_empty_folder(tmp_path):
     assert json.loads((tmp_path / "momentum-optax-results" / "sweep.json").read_text())["settings"]["devices"] > 0
 
 
+def interrupt(process, line, pause=0.0):
+    """Presses Ctrl-C once a line of standard error holds the given one, and returns the rest of standard error."""
+    with process:
+        for said in process.stderr:
+            if line in said:
+                break
+        time.sleep(pause)
+        process.send_signal(signal.SIGINT)
+        return process.stderr.read()
+
+
 def test_ctrl_c_keeps_the_methods_that_are_finished(tmp_path):
-    many = ["--learning-rate", ",".join(str(0.001 * i) for i in range(1, 100)), "--beta", "0,0.9"]
-    # So long that it cannot end before the signal; the first method is short, for it has no beta.
-    options = ["--method", "heavy_ball,nesterov", *many, "--seeds", "10", "--steps", "100000"]
-    first = ["--method", "heavy_ball,nesterov", "--learning-rate", "0.1", "--beta", "0.9", "--seeds", "1"]
-    process = start("sweep", *first, "--steps", "5000", "--output", tmp_path / "out", env=environment())
-    for line in process.stderr:
-        if "heavy_ball step 5000/5000" in line:
-            break
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=120)
-    assert process.returncode == 130, err
-    assert "Interrupted: kept what was finished: heavy_ball." in err
+    long = ["--learning-rate", "0.1", "--beta", "0.9", "--seeds", "1", "--steps", "50000"]
+    process = start("sweep", "--method", "heavy_ball,nesterov", *long, "--output", tmp_path / "out")
+    rest = interrupt(process, "heavy_ball step 50000/50000", pause=0.5)
+    assert process.returncode == 130, rest
+    assert "Interrupted: kept what was finished: heavy_ball." in rest
     assert set(pd.read_csv(tmp_path / "out" / "table.csv")["method"]) == {"heavy_ball"}
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == FILES
 
-    process = start("sweep", *options, "--output", tmp_path / "none", env=environment())
-    for line in process.stderr:
-        if "heavy_ball step" in line:
-            break
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=120)
-    assert process.returncode == 130, err
-    assert "Interrupted: no method was finished, nothing was written." in err
+
+def test_ctrl_c_before_any_method_is_finished_writes_nothing(tmp_path):
+    long = ["--learning-rate", "0.1,0.2,0.5", "--beta", "0,0.9", "--seeds", "5", "--steps", "100000"]
+    process = start("sweep", "--method", "heavy_ball", *long, "--output", tmp_path / "none")
+    rest = interrupt(process, "heavy_ball step")
+    assert process.returncode == 130, rest
+    assert "Interrupted: no method was finished, nothing was written." in rest
     assert not (tmp_path / "none").exists()
-
-
-def environment():
-    return {**os.environ, "PYTHONUNBUFFERED": "1"}

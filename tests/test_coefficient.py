@@ -46,13 +46,14 @@ def test_numbers_out_of_range_are_refused_by_name_value_and_range(accepted, text
 
 @pytest.mark.parametrize(
     "value",
-    [True, np.True_, jnp.asarray(True), 1j, np.complex64(1j), jnp.asarray(1j), "0.9", np.array("0.9"), b"1", {1, 2}, object()],
+    [True, np.True_, jnp.asarray(True), 1j, np.complex64(1j), jnp.asarray(1j), "0.9", np.array("0.9"), b"1", {1, 2}],
     ids=str,
-)  # fmt: skip
+)
 def test_what_is_no_real_number_is_refused_with_its_type(value):
-    expected = r"beta must be a number in \[0, 1\), a schedule \(a function of the count\), or a tree of these; got .* of type "
-    with pytest.raises(TypeError, match=expected + type(value).__name__):
+    with pytest.raises(TypeError, match=rf"got .* of type {type(value).__name__}\.") as error:
         coefficient.check("beta", value)
+    accepted = "beta must be a number in [0, 1), a schedule (a function of the count), or a tree of these; got"
+    assert str(error.value).startswith(accepted)
 
 
 @pytest.mark.parametrize("value", [np.ones(1), jnp.full((2, 3), 0.5), np.zeros((0,))])
@@ -93,11 +94,11 @@ def test_a_schedule_is_a_function_of_one_count_to_one_number():
         coefficient.check("beta", lambda count: jnp.full(2, 0.5))
 
 
-@pytest.mark.parametrize(
-    "returned", [{"a": 0.5}, None, 0.5j, True], ids=["dict", "None", "complex", "bool"]
-)  # fmt: skip
+@pytest.mark.parametrize("returned", [{"a": 0.5}, None, 0.5j, True], ids=["dict", "None", "complex", "bool"])
 def test_a_schedule_that_returns_no_real_number_is_refused(returned):
-    with pytest.raises((TypeError, ValueError), match=r"beta is a function that returns .*; a schedule maps a count to a"):
+    with pytest.raises(
+        (TypeError, ValueError), match=r"beta is a function that returns .*; a schedule maps a count to a"
+    ):
         coefficient.check("beta", lambda count: returned)
 
 
@@ -130,7 +131,7 @@ def test_the_value_of_a_traced_number_is_never_looked_at():
 
 def test_a_sequence_is_a_list_or_tuple_of_at_least_one():
     assert coefficient.sequence("betas", [0.5, None]) == (0.5, 0.0)
-    with pytest.raises(TypeError, match="betas must be a sequence of coefficients; got 0.5"):
+    with pytest.raises(TypeError, match=r"betas must be a sequence of coefficients; got 0\.5"):
         coefficient.sequence("betas", 0.5)
     with pytest.raises(ValueError, match=r"betas must hold at least one coefficient; got \(\)"):
         coefficient.sequence("betas", ())

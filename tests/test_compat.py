@@ -136,8 +136,14 @@ def test_a_momentum_that_pauses_forgets_here_and_rests_in_torch():
 
 @pytest.mark.parametrize(
     "numbers",
-    [{}, {"momentum": 0}, {"momentum": None}, {"momentum": 0.9, "dampening": 0.1}, {"dampening": moving(0.5), "momentum": 0.9}],
-)  # fmt: skip
+    [
+        {},
+        {"momentum": 0},
+        {"momentum": None},
+        {"momentum": 0.9, "dampening": 0.1},
+        {"momentum": 0.9, "dampening": moving(0.5)},
+    ],
+)
 def test_nesterov_needs_a_momentum_and_no_dampening(numbers):
     with pytest.raises(ValueError, match="nesterov=True needs a momentum and zero dampening; got momentum="):
         mo.compat.torch_sgd(0.1, **numbers, nesterov=True)

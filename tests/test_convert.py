@@ -12,6 +12,7 @@ from helpers import START, STEPS, assert_close, curved, descend, moving
 import momentum_optax as mo
 
 FOLLOWS = {"trace": mo.heavy_ball, "velocity": mo.heavy_ball, "ema": mo.ema_momentum, "qhm": mo.qhm}
+PAIRS = list(itertools.product(FOLLOWS, FOLLOWS))
 
 
 def reference(convention, learning_rate, beta):
@@ -27,17 +28,14 @@ def reference(convention, learning_rate, beta):
     return np.array(xs)
 
 
-@pytest.mark.parametrize("target", FOLLOWS)
-@pytest.mark.parametrize("source", FOLLOWS)
+@pytest.mark.parametrize(("source", "target"), PAIRS)
 def test_the_trajectory_survives_every_change_of_convention(source, target):
     learning_rate, beta = (0.02, 0.9) if source in ("trace", "velocity") else (0.2, 0.9)
     spelled = mo.convert(learning_rate, beta, source=source, target=target)
     assert_close(descend(FOLLOWS[target], spelled).params, reference(source, learning_rate, beta))
 
 
-@pytest.mark.parametrize(
-    ("source", "target"), [p for p in itertools.product(FOLLOWS, FOLLOWS) if ("velocity" in p) == (p[0] == p[1] == "velocity")]
-)  # fmt: skip
+@pytest.mark.parametrize(("source", "target"), [(s, t) for s, t in PAIRS if (s == "velocity") == (t == "velocity")])
 def test_a_scheduled_learning_rate_survives_where_both_sides_forget_it(source, target):
     learning_rate = moving(0.02 if source in ("trace", "velocity") else 0.2)
     spelled = mo.convert(learning_rate, 0.9, source=source, target=target)
@@ -47,7 +45,7 @@ def test_a_scheduled_learning_rate_survives_where_both_sides_forget_it(source, t
 @pytest.mark.parametrize(
     ("source", "target"),
     [("trace", "trace"), ("trace", "velocity"), ("velocity", "trace"), ("ema", "qhm"), ("qhm", "ema"), ("ema", "ema")],
-)  # fmt: skip
+)
 def test_a_scheduled_beta_survives_between_conventions_of_one_scale(source, target):
     learning_rate = 0.02 if source in ("trace", "velocity") else 0.2
     spelled = mo.convert(learning_rate, moving(0.9), source=source, target=target)
@@ -56,7 +54,7 @@ def test_a_scheduled_beta_survives_between_conventions_of_one_scale(source, targ
 
 @pytest.mark.parametrize(
     ("source", "target"),
-    [p for p in itertools.product(FOLLOWS, FOLLOWS) if (p[0] in ("ema", "qhm")) != (p[1] in ("ema", "qhm"))],
+    [(s, t) for s, t in PAIRS if (s in ("ema", "qhm")) != (t in ("ema", "qhm"))],
 )
 def test_a_scheduled_beta_between_two_scales_has_no_equivalent(source, target):
     with pytest.raises(ValueError, match=f"beta is a schedule: '{source}' and '{target}' differ.*constant beta"):
@@ -70,7 +68,7 @@ def test_a_scheduled_learning_rate_into_or_out_of_the_velocity_has_no_equivalent
 
 
 def test_there_and_back_is_where_one_started():
-    for source, target in itertools.product(FOLLOWS, FOLLOWS):
+    for source, target in PAIRS:
         there = mo.convert(0.3, 0.8, source=source, target=target)
         back = mo.convert(there["learning_rate"], there["beta"], source=target, target=source)
         np.testing.assert_allclose(back["learning_rate"], 0.3, rtol=1e-15)

@@ -14,7 +14,7 @@ X, Y = (jnp.asarray(noise(8, k, seed=k), jnp.float32) for k in (3, 2))
 
 
 def fresh():
-    return {"w": jnp.full((3, 2), 0.1), "b": jnp.zeros((1, 2))}
+    return {"w": jnp.full((3, 2), 0.1, jnp.float32), "b": jnp.zeros((1, 2))}
 
 
 def loss_fn(params, batch):

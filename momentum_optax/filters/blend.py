@@ -1,8 +1,11 @@
 """The weighted sum of transformations."""
 
+import functools
+import operator
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from .. import _coefficient as coefficient
@@ -74,8 +77,8 @@ def blend(*parts: tuple[Coefficient, optax.GradientTransformation]) -> optax.Gra
             states.append(leafwise.like(new, old))
 
         def weighted_sum(g, *pairs):
-            del g
-            return sum((w * u for u, w in zip(pairs[: len(terms)], pairs[len(terms) :], strict=True)), start=0.0)
+            weighted = [w * u for u, w in zip(pairs[: len(terms)], pairs[len(terms) :], strict=True)]
+            return functools.reduce(operator.add, weighted) if weighted else jnp.zeros_like(g)
 
         now = [coefficient.at(weight, state.count) for weight in weights]
         updates = leafwise.emit(weighted_sum, updates, tuple(terms), *now)

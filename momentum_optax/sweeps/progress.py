@@ -82,7 +82,7 @@ def progress_bar(
       What to pass to `sweep` as `progress`.
     """
     out = sys.stderr if stream is None else stream
-    said = time.perf_counter()
+    said = -math.inf
     best: tuple[float, str] = (float("-inf"), "")
     first: Progress | None = None
     rate = float("nan")

@@ -41,6 +41,7 @@ def test_it_is_optax_adam_up_to_rounding(nesterov):
 
 def test_it_is_optax_adam_up_to_rounding_in_float32():
     """Optax's `1 - .999 ** count` has lost up to three digits at first; hence the tolerance."""
+
     def run(tx):
         body = lambda state, g: tx.update(g, state)[::-1]  # noqa: E731
         return jax.lax.scan(body, tx.init(jnp.zeros(5)), jnp.asarray(GRADIENTS, jnp.float32))[1]

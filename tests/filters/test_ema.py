@@ -106,6 +106,7 @@ def test_a_leaf_that_sits_steps_out_is_debiased_by_its_own_steps():
 def test_traced_betas_give_the_numbers_of_single_runs():
     betas = np.array([0.0, 0.5, 0.999])
     with jax.enable_x64(True):
+
         def last(beta):
             tx = mo.ema(beta, nesterov=True)
             body = lambda state, g: tx.update(g, state)[::-1]  # noqa: E731

@@ -62,9 +62,11 @@ def test_a_plain_dict_of_betas_gives_each_leaf_its_own(container):
 
 def test_an_array_for_beta_is_as_good_as_a_number():
     with jax.enable_x64(True):
-        run = jax.jit(lambda beta, dampening: mo.trace(beta, dampening=dampening).update(
-            jnp.ones(3), mo.trace(beta).init(jnp.ones(3))._replace(velocity=jnp.arange(3.0))
-        )[0])  # fmt: skip
+        run = jax.jit(
+            lambda beta, dampening: mo.trace(beta, dampening=dampening).update(
+                jnp.ones(3), mo.trace(beta).init(jnp.ones(3))._replace(velocity=jnp.arange(3.0))
+            )[0]
+        )
         np.testing.assert_allclose(run(0.9, 0.25), 0.9 * np.arange(3) + 0.75, rtol=1e-15)
 
 

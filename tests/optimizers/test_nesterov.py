@@ -82,7 +82,7 @@ def test_a_leaf_whose_beta_is_zero_is_its_own_answer():
 
 
 def test_a_beta_injected_between_updates_decays_by_what_was_looked_ahead_by():
-    """`inject_hyperparams` gives one beta per update and the next is not known: theta must be Nesterov's all the same."""
+    """`inject_hyperparams` gives one beta per update, and the next is not known; still it is Nesterov's."""
     betas = [0.5, 0.9, 0.3, 0.8, 0.6]
     tx = optax.inject_hyperparams(mo.nesterov)(learning_rate=0.05, beta=betas[0])
     with jax.enable_x64(True):
@@ -106,7 +106,9 @@ def test_a_leaf_that_sits_out_keeps_its_place_and_its_lookahead():
         state = tx.init(params)
         for t in range(8):
             before, answer = params["b"], mo.eval_params(state, params)["b"]
-            updates, state = tx.update({"a": jnp.asarray(g[t]), "b": None if t % 2 else jnp.asarray(g[t])}, state, params)
+            updates, state = tx.update(
+                {"a": jnp.asarray(g[t]), "b": None if t % 2 else jnp.asarray(g[t])}, state, params
+            )
             params = mo.apply_updates(params, updates)
             if t % 2:
                 np.testing.assert_array_equal(params["b"], before)

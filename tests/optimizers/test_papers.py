@@ -159,5 +159,3 @@ def test_aggmo_wants_at_least_one_beta_and_names_a_wrong_one():
         mo.aggmo(0.1, ())
     with pytest.raises(ValueError, match=r"betas\[1\] must be in \[0, 1\); got 1.5"):
         mo.aggmo(0.1, (0.9, 1.5))
-
-

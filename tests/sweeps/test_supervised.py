@@ -31,13 +31,13 @@ def test_nnx_model_with_batch_statistics_and_dropout_equals_flax_by_hand():
         model = Regularized(nnx.Rngs(jax.random.key(1)))
         optimizer = nnx.Optimizer(model, optax.sgd(rate), wrt=nnx.Param)
 
-        def loss(model, rows):
-            return cross_entropy(model(data.train_inputs[rows]), data.train_targets[rows]).mean()
+        def loss(model, inputs, targets):
+            return cross_entropy(model(inputs), targets).mean()
 
         model.train()
-        step = nnx.jit(lambda model, optimizer, rows: optimizer.update(model, nnx.grad(loss)(model, rows)))
+        step = nnx.jit(lambda model, optimizer, *batch: optimizer.update(model, nnx.grad(loss)(model, *batch)))
         for rows in trial.plan(1, 12):
-            step(model, optimizer, rows)
+            step(model, optimizer, data.train_inputs[rows], data.train_targets[rows])
         model.eval()
         expected = cross_entropy(model(data.test_inputs), data.test_targets).mean()
         np.testing.assert_allclose(result.metrics["test_loss"][p, 1, -1], expected, rtol=1e-4)
