@@ -4,6 +4,7 @@
 turn in one process, round after round, so that a busy machine slows all of them; each figure is a median over rounds,
 each ratio a median of the rounds' ratios. Compilation is left out, except where the way compiles anew for every
 point. The slow ways are timed on a few runs. Per run all ways do the same work: the same steps and one final test.
+Core-milliseconds count all cores of this process, and hold on a machine that others use too.
 
     python benchmarks/sweep_speed.py            # some minutes
     python benchmarks/sweep_speed.py --quick    # less than one
@@ -159,20 +160,22 @@ def torch_loop(data, points, params, rows, chosen):
 def measure(batch, steps, rounds, few):
     """Prints the table for one batch size."""
     table = ways(batch, steps, few)
-    times = {name: [] for name in table}
+    times, cpu_times = {name: [] for name in table}, {name: [] for name in table}
     for work, _ in table.values():
         work()
     for _ in range(rounds):
         for name, (work, runs) in table.items():
-            begun = time.perf_counter()
+            begun, cpu_begun = time.perf_counter(), time.process_time()
             work()
             times[name].append((time.perf_counter() - begun) / runs)
+            cpu_times[name].append((time.process_time() - cpu_begun) / runs)
     ours = times["momentum_optax sweep"]
     print(f"\nbatch {batch}, {steps} steps, {rounds} rounds, {len(jax.devices())} devices, {jax.default_backend()}")
-    print(f"{'':34}{'ms per run':>12}{'against ours':>14}")
+    print(f"{'':34}{'ms per run':>12}{'against ours':>14}{'core-ms per run':>17}")
     for name, seconds in times.items():
         ratio = statistics.median(other / own for other, own in zip(seconds, ours, strict=True))
-        print(f"{name:34}{statistics.median(seconds) * 1e3:12.2f}{ratio:14.2f}")
+        cpu = statistics.median(cpu_times[name]) * 1e3
+        print(f"{name:34}{statistics.median(seconds) * 1e3:12.2f}{ratio:14.2f}{cpu:17.2f}")
 
 
 def main():

@@ -99,8 +99,9 @@ def _check_number(where: str, value: Any, accepted: Range) -> None:
 def _check_schedule(where: str, schedule: Callable[..., Any], accepted: Range) -> None:
     value = jax.eval_shape(schedule, _PROBES[0])
     if not (isinstance(value, jax.ShapeDtypeStruct) and _is_real(value.dtype) and value.shape == ()):
-        array = isinstance(value, jax.ShapeDtypeStruct)
-        found = f"shape {value.shape} of dtype {value.dtype}" if array else repr(value)
+        found = repr(value)
+        if isinstance(value, jax.ShapeDtypeStruct):
+            found = f"shape {value.shape}" if value.shape else f"dtype {value.dtype}"
         raise ValueError(f"{where} is a function that returns {found}; a schedule maps a count to a number.")
     with jax.ensure_compile_time_eval():
         values = jax.jit(jax.vmap(schedule))(_PROBES)

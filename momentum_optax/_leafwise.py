@@ -121,15 +121,15 @@ def _zeros_like(p: Any, dtype: Any) -> jax.Array:
     return jnp.zeros(np.shape(p), dtype, device=sharding)
 
 
-_NOT_THE_STATE = "the {} do not have the structure of the state, which is that of the params that init saw"
+_STATE = "state (that of the params that init saw)"
 
 
-def _column(structure: Any, tree: Any, what: str) -> list[Any]:
-    """The tree's part at each leaf of the updates."""
+def _column(structure: Any, tree: Any, flattened: str, other: str) -> list[Any]:
+    """The other tree's part at each leaf of the one that was flattened; both are named for the message."""
     try:
         return structure.flatten_up_to(tree)
     except ValueError as error:
-        raise ValueError(f"{what}: {error}") from None
+        raise ValueError(f"the {flattened} do not have the structure of the {other}: {error}") from None
 
 
 def remember(function: Callable[..., Any], updates: optax.Updates, memory: Any, *values: Any) -> tuple[Any, Any]:
@@ -148,7 +148,7 @@ def remember(function: Callable[..., Any], updates: optax.Updates, memory: Any, 
     if isinstance(memory, NoMemory):
         old: list[Any] = [memory] * len(flat)
     else:
-        old = _column(structure, memory, _NOT_THE_STATE.format("updates"))
+        old = _column(structure, memory, "updates", _STATE)
     wide, stored = [], []
     for g, m, *rest in zip(flat, old, *(coefficient.spread(v, updates) for v in values), strict=True):
         if g is None:
@@ -175,9 +175,7 @@ def emit(function: Callable[..., Any], updates: optax.Updates, trees: tuple[Any,
       *values: coefficients at this count.
     """
     flat, structure = jax.tree.flatten(updates, is_leaf=coefficient.is_none)
-    columns = [
-        _column(structure, tree, "the updates do not have the structure of a tree beside them") for tree in trees
-    ]
+    columns = [_column(structure, tree, "updates", "tree beside them") for tree in trees]
     columns += [coefficient.spread(v, updates) for v in values]
     out = [
         None if g is None else narrow(function(widen(g), *rest), jnp.result_type(g))
@@ -191,9 +189,7 @@ def apply(function: Callable[..., Any], params: optax.Params, updates: optax.Upd
     flat, structure = jax.tree.flatten(updates, is_leaf=coefficient.is_none)
     return structure.unflatten(
         p if u is None else narrow(function(widen(p), widen(u)), jnp.result_type(p))
-        for p, u in zip(
-            _column(structure, params, "the updates do not have the structure of the params"), flat, strict=True
-        )
+        for p, u in zip(_column(structure, params, "updates", "params"), flat, strict=True)
     )
 
 
@@ -206,7 +202,7 @@ def shift(params: optax.Params, memory: Any, values: Any, *, sign: int) -> optax
     if is_leaf(memory):
         return params
     flat, structure = jax.tree.flatten(memory, is_leaf=is_leaf)
-    points = _column(structure, params, _NOT_THE_STATE.format("params"))
+    points = _column(structure, params, "params", _STATE)
     moved = [
         p if is_leaf(m) else narrow(widen(p) + sign * value * widen(m), jnp.result_type(p))
         for p, m, value in zip(points, flat, coefficient.spread(values, memory, is_leaf), strict=True)

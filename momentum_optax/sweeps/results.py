@@ -1,6 +1,7 @@
 """What a sweep found."""
 
 import dataclasses
+import importlib.util
 import platform
 from collections.abc import Mapping, Sequence
 from importlib import metadata
@@ -50,6 +51,7 @@ class SweepResult:
 
     def frame(self) -> "pd.DataFrame":
         """One row for each point, seed and evaluation; a hyperparameter that a method lacks is missing."""
+        _need_pandas()
         import pandas as pd
 
         shape = (len(self.points), len(self.seeds), len(self.steps))
@@ -65,6 +67,7 @@ class SweepResult:
 
     def table(self, metric: str = "test_accuracy", threshold: float = 0.95) -> "pd.DataFrame":
         """The points from best to worst, see `table.rank`."""
+        _need_pandas()
         from .table import rank
 
         return rank(self, metric, threshold)
@@ -104,6 +107,11 @@ def join(results: Sequence[SweepResult]) -> SweepResult:
         diverged_at=np.concatenate([result.diverged_at for result in results]),
         settings={**first.settings, "seconds": seconds},
     )
+
+
+def _need_pandas() -> None:
+    if importlib.util.find_spec("pandas") is None:
+        raise ImportError('Tables of results need pandas: pip install "momentum_optax[sweep]"')
 
 
 def versions() -> dict[str, str]:
