@@ -1,11 +1,12 @@
 """Momentum for JAX: every way in which past gradients are remembered and used to train a model.
 
 Everything here is an `optax.GradientTransformationExtraArgs` or a function that makes one. `compat` holds the
-optimizers of other frameworks, `catalog` a row for each method, `testing` the laws, and `sweeps` many training runs at
-once.
+optimizers of other frameworks, `extend` the tools for your own, `catalog` a row for each method, `testing` the laws,
+and `sweeps` many training runs at once.
 """
 
 from . import compat as compat
+from . import extend as extend
 from ._evaluation import eval_params as eval_params
 from ._evaluation import lookahead_params as lookahead_params
 from ._finish import add_decayed_weights as add_decayed_weights

@@ -67,7 +67,7 @@ def check_params(params: optax.Params) -> None:
 
 def zeros(
     params: optax.Params,
-    state_dtype: jax.typing.DTypeLike | None,
+    state_dtype: jax.typing.DTypeLike | None = None,
     *,
     decay: Any = None,
     real: bool = False,

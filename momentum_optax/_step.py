@@ -100,7 +100,7 @@ def make_step(
 
     def step(params, state, batch, **extra):
         nnx = _loaded_nnx()
-        is_model = nnx is not None and isinstance(params, nnx.Module)
+        is_model = isinstance(params, getattr(nnx, "Module", ()))
         graph, trained, others = nnx.split(params, nnx.Param, ...) if is_model else (None, params, None)
         if donate:
             trained, state = _apart((trained, state))

@@ -34,7 +34,7 @@ class Hyperparameter:
 
     Attributes:
       name: the keyword under which `Method.build` takes it.
-      default: the value that a user gets by not giving one.
+      default: a value to start from; the signature's default where that is one (those of `compat` are their peers').
       low: the smallest value worth trying.
       high: the largest value worth trying.
       scale: how values are spread between `low` and `high`; `one-minus-log` is logarithmic in `1 - value`.

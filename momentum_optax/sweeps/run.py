@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from .engine import Engine, draw_program
@@ -141,10 +142,7 @@ def _mark(diverged_at: np.ndarray, losses: np.ndarray, metrics: Mapping[str, np.
 
 def _stack(trees: Sequence[Any]) -> Any:
     def leaf(*x: Any) -> Any:
-        if jax.dtypes.issubdtype(x[0].dtype, jax.dtypes.prng_key):
-            # NumPy knows no random keys.
-            data = np.stack([jax.random.key_data(key) for key in x])
-            return jax.random.wrap_key_data(data, impl=jax.random.key_impl(x[0]))
-        return np.stack(x)
+        # NumPy knows no random keys.
+        return jnp.stack(x) if jnp.issubdtype(x[0].dtype, jax.dtypes.prng_key) else np.stack(x)
 
     return jax.tree.map(leaf, *trees)

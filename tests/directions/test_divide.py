@@ -60,13 +60,16 @@ def test_aggregated_momentum_can_stand_above_the_line():
     assert_close(feed(tx, GRADIENTS)[0], above / oracles.root_mean_square(GRADIENTS, 0.99, 1e-3))
 
 
-def test_a_quotient_of_equals_is_one_however_small_the_gradient():
-    """In float16 the denominator's `eps` and square would vanish; the two meet in float32."""
-    tiny = jnp.full(3, 6e-8, jnp.float16)
-    tx = mo.divide(mo.identity(), by=mo.root_mean_square(0.9, 1e-12, state_dtype=jnp.float32))
-    updates, _ = tx.update(tiny, tx.init(jnp.zeros(3, jnp.float16)))
+def test_a_small_eps_does_its_work_in_low_precision():
+    """Each side alone would be rounded: in float16 1e-8 is 0, in bfloat16 1.003 is 1."""
+    tx = mo.divide(mo.identity(), by=mo.root_mean_square(0.9, 1e-8))
+    updates, _ = tx.update(jnp.zeros(3, jnp.float16), tx.init(jnp.zeros(3, jnp.float16)))
     assert updates.dtype == jnp.float16
-    np.testing.assert_allclose(np.asarray(updates, np.float32), 1, rtol=1e-3)
+    np.testing.assert_array_equal(updates, np.zeros(3))
+    tx = mo.divide(mo.identity(), by=mo.root_mean_square(0.0, 3 * 2.0**-10))
+    updates, _ = tx.update(jnp.ones((), jnp.bfloat16), tx.init(jnp.ones((), jnp.bfloat16)))
+    assert updates.dtype == jnp.bfloat16
+    assert float(updates) == 1 - 2.0**-8
 
 
 def test_params_and_extra_arguments_reach_both_sides():
