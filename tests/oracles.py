@@ -62,9 +62,7 @@ def difference(gradients) -> np.ndarray:
     return np.concatenate([np.zeros_like(g[:1]), g[1:] - g[:-1]])
 
 
-def root_mean_square(
-    gradients, b2: Hyper, eps: float, *, eps_root: float = 0.0, debias: bool = True
-) -> np.ndarray:
+def root_mean_square(gradients, b2: Hyper, eps: float, *, eps_root: float = 0.0, debias: bool = True) -> np.ndarray:
     """Kingma & Ba 2014, Adam, https://arxiv.org/abs/1412.6980, its denominator."""
     return np.sqrt(ema(array(gradients) ** 2, b2, debias=debias) + eps_root) + eps
 
@@ -100,9 +98,7 @@ def ema_momentum(
     return array(xs)
 
 
-def nesterov(
-    gradient_fn: Gradient, x0, steps: int, learning_rate: Hyper, beta: Hyper
-) -> tuple[np.ndarray, np.ndarray]:
+def nesterov(gradient_fn: Gradient, x0, steps: int, learning_rate: Hyper, beta: Hyper) -> tuple[np.ndarray, np.ndarray]:
     """Nesterov 1983, A method of solving a convex programming problem, http://mi.mathnet.ru/dan46009.
 
     y_t = theta_t + beta_t (theta_t - theta_{t-1}); theta_{t+1} = y_t - lr_t g(y_t). Returns (theta, y), both

@@ -73,6 +73,17 @@ def test_traced_numbers_replay_torch(nesterov):
     assert_close(ours.params, expected)
 
 
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_traced_numbers_replay_keras(nesterov):
+    ours = descend(
+        lambda **numbers: mo.compat.keras_sgd(**numbers, nesterov=nesterov),
+        {"learning_rate": 0.02, "momentum": 0.9, "weight_decay": 0.1},
+        traced=True,
+    )
+    reference = oracles.keras_sgd(curved, START, STEPS, 0.02, 0.9, nesterov=nesterov, weight_decay=0.1)
+    assert_close(ours.params, reference)
+
+
 @pytest.mark.parametrize("dampening", [0.4, {"w": 0.4, "b": {"deep": 0.4}}])
 def test_the_first_gradient_is_not_dampened(dampening):
     run = descend(mo.compat.torch_sgd, {"learning_rate": 0.02, "momentum": 0.9, "dampening": dampening})

@@ -30,7 +30,12 @@ def print_table(result: SweepResult, *, rows: int = 15, console: Console | None 
     """
     console = Console() if console is None else console
     ranking = result.table()
-    table = Table(box=box.SIMPLE_HEAD, title=f"The best of {len(ranking)} points x {len(result.seeds)} seeds")
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
+        title=f"The best of {len(ranking)} points x {len(result.seeds)} seeds",
+    )
     for column in map(str, ranking):
         left = column == "method"
         heading = HEADINGS.get(column, column.replace("_", " "))
