@@ -135,7 +135,7 @@ def finish(
       mask: see `add_decayed_weights`.
     """
     decay = [] if weight_decay is None else [add_decayed_weights(weight_decay, mask)]
-    return optax.chain(direction, *decay, scale_by_learning_rate(learning_rate))
+    return join(direction, *decay, scale_by_learning_rate(learning_rate))
 
 
 def finish_inside(
@@ -155,7 +155,21 @@ def finish_inside(
       mask: see `add_decayed_weights`.
     """
     decay = [] if weight_decay is None else [_decay(weight_decay, mask, learning_rate)]
-    return optax.chain(scale_by_learning_rate(learning_rate), direction, *decay)
+    return join(scale_by_learning_rate(learning_rate), direction, *decay)
+
+
+def join(*parts: optax.GradientTransformation) -> optax.GradientTransformationExtraArgs:
+    """A chain that rounds once, at its end, and not between its parts.
+
+    In low precision what is rounded on the way is one more array of the size of the params.
+    """
+    chain = optax.chain(*parts)
+
+    def update(updates, state, params=None, **extra):
+        steps, new = chain.update(leafwise.widen_tree(updates), state, params, **extra)
+        return leafwise.emit(lambda _, step: step, updates, (steps,)), leafwise.like(new, state)
+
+    return transformation(chain.init, update)
 
 
 def apply_updates(params: optax.Params, updates: optax.Updates) -> optax.Params:

@@ -21,6 +21,8 @@ from jax.core import Tracer
 
 from . import _coefficient as coefficient
 
+_WIDE = frozenset(map(np.dtype, ("float32", "float64", "complex64", "complex128")))
+
 
 class NoMemory(NamedTuple):
     """Stands where a memory would be that is never read; holds nothing."""
@@ -33,6 +35,8 @@ def wide_dtype(dtype: jax.typing.DTypeLike) -> Any:
 
 def widen(x: Any) -> jax.Array:
     """The array in the dtype in which arithmetic runs."""
+    if isinstance(x, jax.Array) and x.dtype in _WIDE and not x.weak_type:  # what follows is slow to trace
+        return x
     return jnp.asarray(x, wide_dtype(jnp.result_type(x)))
 
 
@@ -42,7 +46,9 @@ def narrow(x: jax.Array, dtype: jax.typing.DTypeLike) -> jax.Array:
     Only float16 has a smaller range than the arithmetic: a finite number beyond it becomes the largest float16.
     """
     x = jnp.asarray(x)
-    if dtype == jnp.float16 and x.dtype != dtype:
+    if x.dtype == dtype and not x.weak_type:
+        return x
+    if dtype == jnp.float16:
         limit = float(jnp.finfo(dtype).max)
         x = jnp.where(jnp.isfinite(x), jnp.clip(x, -limit, limit), x)
     return x.astype(dtype)
@@ -51,7 +57,8 @@ def narrow(x: jax.Array, dtype: jax.typing.DTypeLike) -> jax.Array:
 def root(x: jax.Array) -> jax.Array:
     """Square root whose derivative at 0 is 0 instead of infinite, so that meta-gradients stay finite."""
     zero = x == 0  # and not `x > 0`, which is false for NaN and would hide it
-    return jnp.where(zero, 0, jnp.sqrt(jnp.where(zero, 1, x)))
+    safe = jax.lax.select(zero, jnp.ones_like(x), x)
+    return jax.lax.select(zero, jnp.zeros_like(x), jax.lax.sqrt(safe))
 
 
 def check_params(params: optax.Params) -> None:
@@ -116,7 +123,10 @@ def _zeros_like(p: Any, dtype: Any) -> jax.Array:
     if isinstance(p, Tracer):
         # A constant would forget the sharding: under `jit` with automatic axes the compiler knows only what depends on
         # the params. Never true, not even for NaN, and nothing a compiler simplifies.
-        return ((p.real < 0) & (p.real > 0)).astype(dtype)
+        # By `lax`: the operators of `jnp` are traced anew for every shape.
+        x = jax.lax.real(p) if jnp.iscomplexobj(p) else p
+        zero = jax.lax.full_like(x, 0)
+        return jax.lax.convert_element_type(jax.lax.bitwise_and(jax.lax.lt(x, zero), jax.lax.gt(x, zero)), dtype)
     sharding = getattr(p, "sharding", None)
     return jnp.zeros(np.shape(p), dtype, device=sharding)
 

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import optax
 
 from . import _coefficient as coefficient
-from ._finish import add_decayed_weights, finish_inside, scale_by_learning_rate
+from ._finish import add_decayed_weights, finish_inside, join, scale_by_learning_rate
 from ._types import Coefficient
 from .filters.blend import blend
 from .filters.identity import identity
@@ -73,7 +73,7 @@ def torch_sgd(
     if not coefficient.is_zero(later):
         later = coefficient.combine(lambda d, first: jnp.where(first, 0.0, d), dampening, lambda count: count == 0)
     decay = [] if coefficient.is_zero(weight_decay) else [add_decayed_weights(weight_decay)]
-    return optax.chain(*decay, _velocity(momentum, nesterov, later, state_dtype), scale_by_learning_rate(learning_rate))
+    return join(*decay, _velocity(momentum, nesterov, later, state_dtype), scale_by_learning_rate(learning_rate))
 
 
 def keras_sgd(

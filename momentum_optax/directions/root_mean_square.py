@@ -81,10 +81,10 @@ def root_mean_square(
             lambda g, s, b: average(s, b, (g * g.conj()).real), updates, state.second_moment, now
         )
         updates = leafwise.emit(
-            lambda g, s, w, e, e_root: leafwise.root((s / w if debias else s) + e_root) + e,
+            lambda g, s, inverse, e, e_root: leafwise.root((s * inverse if debias else s) + e_root) + e,
             updates,
             (value,),
-            weight,
+            jax.tree.map(lambda w: 1 / w, weight),  # one division for each coefficient, not for each number
             coefficient.at(eps, state.count),
             coefficient.at(eps_root, state.count),
         )

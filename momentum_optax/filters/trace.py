@@ -85,10 +85,14 @@ def trace(
         del params, extra
         count = increment(state.count)
         now, damp = coefficient.at(beta, state.count), coefficient.at(dampening, state.count)
-        value, velocity = leafwise.remember(lambda g, v, b, d: b * v + (1 - d) * g, updates, state.velocity, now, damp)
+
+        def damped(g, d):
+            return g if coefficient.is_zero(d) else (1 - d) * g
+
+        value, velocity = leafwise.remember(lambda g, v, b, d: b * v + damped(g, d), updates, state.velocity, now, damp)
         if nesterov:
             ahead = coefficient.at(beta, count)
-            updates = leafwise.emit(lambda g, v, b, d: (1 - d) * g + b * v, updates, (value,), ahead, damp)
+            updates = leafwise.emit(lambda g, v, b, d: b * v + damped(g, d), updates, (value,), ahead, damp)
         else:
             updates = leafwise.emit(lambda g, v: v, updates, (value,))
         return updates, TraceState(count, velocity)

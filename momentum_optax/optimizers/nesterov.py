@@ -61,7 +61,7 @@ def scale_by_nesterov(
         count = increment(state.count)
         value, velocity = leafwise.remember(lambda s, v, b: b * v + s, updates, state.velocity, state.ahead)
         ahead = coefficient.advance(lambda _, b: b, updates, state.ahead, coefficient.at(beta, count))
-        updates = leafwise.emit(lambda s, v, b: s + b * v, updates, (value,), ahead)
+        updates = leafwise.emit(lambda s, v, b: b * v + s, updates, (value,), ahead)
         return updates, NesterovState(count, velocity, ahead)
 
     return transformation(init, update)

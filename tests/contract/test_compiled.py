@@ -13,8 +13,8 @@ SIZE = 100_000
 READS_THE_PAST = {"difference", "pid"}
 
 
-def temporary_share(tx, options):
-    params = jnp.ones(SIZE)
+def temporary_share(tx, options, dtype=jnp.float32):
+    params = jnp.ones(SIZE, dtype)
 
     def step(params, state, gradient):
         updates, state = tx.update(gradient, state, params)
@@ -28,6 +28,12 @@ def temporary_share(tx, options):
 def test_no_temporary_of_the_size_of_the_tree(method):
     options = _compiler_options() if method.name in READS_THE_PAST else {}
     assert temporary_share(method.build(**method.defaults), options) < 0.01
+
+
+@pytest.mark.parametrize("method", [m for m in CATALOG if m.kind == "optimizer"], ids=lambda m: m.name)
+def test_no_temporary_in_bfloat16(method):
+    tx = method.build(**method.defaults)
+    assert temporary_share(tx, _compiler_options(), jnp.bfloat16) < 0.01
 
 
 def test_a_bfloat16_velocity_needs_no_temporary():
