@@ -1,25 +1,23 @@
-"""What a hyperparameter may be, and how it becomes a number per leaf.
+"""What a hyperparameter may be, and what its value is.
 
 A coefficient is a number, an array of shape `()` (traced in a sweep), a schedule `count -> number`, or a tree of
-these that is a prefix of the params. Four steps lead from there to arithmetic, each a function here:
+these that is a prefix of the params. Four steps lead from there to arithmetic:
 
     check   at construction: refuses what cannot be right, names the argument and says what would be accepted
-    fit     at init: refuses a tree that does not cover the params
+    fit     at init: refuses a tree that does not cover the params (see `_grouping`)
     at      at each update: calls the schedules with the count; the structure of the tree stays
-    spread  at each update: one value for each leaf of the updates
+    spread  at each update: one value for each leaf of the updates (see `_grouping`)
 
-Trees are matched by the *names* along the path, so that a plain dict fits a FrozenDict or an `nnx.State`. The value of
-a traced array is never looked at.
+The value of a traced array is never looked at.
 """
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jax.core import Tracer
 
 from ._types import Coefficient, Scalar
@@ -47,7 +45,8 @@ def is_schedule(x: Any) -> bool:
     return callable(x) and (jax.tree_util.all_leaves([x]) or isinstance(x, jax.tree_util.Partial))
 
 
-def _is_leaf(x: Any) -> bool:
+def is_leaf(x: Any) -> bool:
+    """Whether it is one part of a coefficient's tree."""
     return x is None or is_schedule(x)
 
 
@@ -74,7 +73,7 @@ def check(name: str, coefficient: Coefficient, accepted: Range = DECAY) -> Any:
             _check_number(where, value, accepted)
         return value
 
-    return jax.tree_util.tree_map_with_path(leaf, coefficient, is_leaf=_is_leaf)
+    return jax.tree_util.tree_map_with_path(leaf, coefficient, is_leaf=is_leaf)
 
 
 def _is_real(dtype: Any) -> bool:
@@ -116,9 +115,14 @@ def _check_schedule(where: str, schedule: Callable[..., Any], accepted: Range) -
         raise ValueError(f"{where} is a schedule that gives {value:g} at count {count}; it must stay {accepted.text}.")
 
 
+def is_single(coefficient: Any) -> bool:
+    """Whether it is one number or schedule and no tree."""
+    return is_schedule(coefficient) or jax.tree_util.all_leaves([coefficient])
+
+
 def is_zero(value: Any) -> bool:
     """Whether a value is known to be 0 before anything runs, so that what it multiplies need not exist."""
-    return isinstance(value, float | int | np.generic | np.ndarray) and not isinstance(value, jax.Array) and value == 0
+    return isinstance(value, float | int | np.generic | np.ndarray) and bool(value == 0)
 
 
 def at(coefficient: Any, count: chex.Numeric) -> Any:
@@ -151,8 +155,8 @@ def combine(function: Callable[..., Any], *coefficients: Any) -> Any:
             return lambda count: function(*(at(value, count) for value in values))
         return function(*values)
 
-    tree = next((c for c in coefficients if not _is_single(c)), coefficients[0])
-    whole = [jax.tree.map(lambda _, c=c: c, tree, is_leaf=is_schedule) if _is_single(c) else c for c in coefficients]
+    tree = next((c for c in coefficients if not is_single(c)), coefficients[0])
+    whole = [jax.tree.map(lambda _, c=c: c, tree, is_leaf=is_schedule) if is_single(c) else c for c in coefficients]
     return jax.tree.map(leaf, *whole, is_leaf=is_schedule)
 
 
@@ -167,120 +171,6 @@ def stored(values: Any) -> Any:
 def zeros(coefficient: Any) -> Any:
     """Zeros, one for each number or schedule of the coefficient: a memory for `advance`."""
     return stored(jax.tree.map(lambda _: 0, coefficient, is_leaf=is_schedule))
-
-
-def _key(entry: Any) -> Hashable:
-    """The name of one step along a path, the same for every container."""
-    for attribute in ("key", "name", "idx"):
-        if hasattr(entry, attribute):
-            return getattr(entry, attribute)
-    return entry
-
-
-def is_none(x: Any) -> bool:
-    """Whether a leaf of the updates has no gradient."""
-    return x is None
-
-
-def is_absent(x: Any) -> bool:
-    """Whether a leaf has no gradient or is masked out."""
-    return x is None or isinstance(x, optax.MaskedNode)
-
-
-def _is_single(coefficient: Any) -> bool:
-    return is_schedule(coefficient) or jax.tree_util.all_leaves([coefficient])
-
-
-class Group(NamedTuple):
-    """One leaf of a coefficient's tree: its value, its path, and the numbers of the leaves it covers."""
-
-    value: Any
-    path: str
-    leaves: list[int]
-
-
-def groups(coefficient: Any, tree: Any, is_leaf: Callable[[Any], bool] = is_none) -> list[Group]:
-    """Which leaves of the tree each leaf of the coefficient covers."""
-    flat, _ = jax.tree_util.tree_flatten_with_path(coefficient, is_leaf=_is_leaf)
-    parts = [Group(value, jax.tree_util.keystr(path), []) for path, value in flat]
-    by_path = {tuple(map(_key, path)): part for (path, _), part in zip(flat, parts, strict=True)}
-    for i, (path, _) in enumerate(jax.tree_util.tree_flatten_with_path(tree, is_leaf=is_leaf)[0]):
-        keys = tuple(map(_key, path))
-        for depth in range(len(keys) + 1):
-            if keys[:depth] in by_path:
-                by_path[keys[:depth]].leaves.append(i)
-                break
-    return parts
-
-
-def fit(name: str, coefficient: Any, params: optax.Params) -> None:
-    """Raises a ValueError unless every leaf of the params has exactly one value.
-
-    Leaves that are masked out may have one: a tree made for the whole model fits each of its parts.
-    """
-    leaves = jax.tree_util.tree_flatten_with_path(params, is_leaf=is_absent)[0]
-    if _is_single(coefficient) or not leaves:
-        return
-    parts = groups(coefficient, params, is_absent)
-    covered = {i for part in parts for i in part.leaves}
-    uncovered = [
-        "params" + jax.tree_util.keystr(path)
-        for i, (path, leaf) in enumerate(leaves)
-        if i not in covered and not is_absent(leaf)
-    ]
-    unused = [name + part.path for part in parts if not part.leaves]
-    problems = [f"no value for {', '.join(uncovered)}"] if uncovered else []
-    problems += [f"no such leaf for {', '.join(unused)}"] if unused else []
-    if problems:
-        raise ValueError(
-            f"{name} is a tree that does not fit the params: {'; '.join(problems)}. Accepted: one value for all, or a "
-            "tree that has the params' structure or is a prefix of it."
-        )
-
-
-def named(tx: optax.GradientTransformation, **coefficients: Any) -> optax.GradientTransformationExtraArgs:
-    """The transformation, whose `init` refuses trees that do not fit by the names of the arguments they came in as.
-
-    For methods that are expressions: their parts know a coefficient only by the name that it has there.
-    """
-    extended = optax.with_extra_args_support(tx)
-
-    def init(params: optax.Params) -> Any:
-        for name, coefficient in coefficients.items():
-            fit(name, coefficient, params)
-        return extended.init(params)
-
-    return optax.GradientTransformationExtraArgs(init, extended.update)
-
-
-def spread(values: Any, tree: Any, is_leaf: Callable[[Any], bool] = is_none) -> list[Any]:
-    """One value for each leaf of the tree; `None` for a leaf without gradient that no single value covers."""
-    column: list[Any] = [None] * len(jax.tree.leaves(tree, is_leaf=is_leaf))
-    if _is_single(values):
-        return [values] * len(column)
-    for part in groups(values, tree, is_leaf):
-        for i in part.leaves:
-            column[i] = part.value
-    return column
-
-
-def advance(function: Callable[..., Any], updates: optax.Updates, memory: Any, values: Any) -> Any:
-    """Moves a memory made by `zeros` or `stored`: `function(memory, value) -> memory` for each coefficient.
-
-    One whose leaves have no gradient keeps its memory, as the leaves do.
-    """
-    leaves = jax.tree.leaves(updates, is_leaf=is_none)
-    if _is_single(values):
-        column, moved = [values], [any(g is not None for g in leaves)]
-    else:
-        parts = groups(values, updates)
-        column, moved = [part.value for part in parts], [any(leaves[i] is not None for i in p.leaves) for p in parts]
-    flat, structure = jax.tree.flatten(memory)
-    flat = [
-        jnp.asarray(function(m, v)).astype(m.dtype) if move else m
-        for m, v, move in zip(flat, column, moved, strict=True)
-    ]
-    return jax.tree.unflatten(structure, flat)
 
 
 def sequence(name: str, coefficients: Sequence[Any], accepted: Range = DECAY) -> tuple[Any, ...]:

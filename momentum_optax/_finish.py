@@ -6,6 +6,7 @@ import jax
 import optax
 
 from . import _coefficient as coefficient
+from . import _grouping as grouping
 from . import _leafwise as leafwise
 from ._transformation import increment, transformation, zero_count
 from ._types import Coefficient, Mask
@@ -50,7 +51,7 @@ def scale_by_learning_rate(learning_rate: Coefficient) -> optax.GradientTransfor
     learning_rate = coefficient.check("learning_rate", learning_rate, coefficient.NON_NEGATIVE)
 
     def init(params: optax.Params) -> LearningRateState:
-        coefficient.fit("learning_rate", learning_rate, params)
+        grouping.fit("learning_rate", learning_rate, params)
         return LearningRateState(zero_count())
 
     def update(updates, state: LearningRateState, params=None, **extra) -> tuple[optax.Updates, LearningRateState]:
@@ -99,8 +100,8 @@ def _decay(
     step = coefficient.check("learning_rate", step, coefficient.FINITE)
 
     def init(params: optax.Params) -> DecayState:
-        coefficient.fit("weight_decay", weight_decay, params)
-        coefficient.fit("mask", _decaying(mask, params), params)
+        grouping.fit("weight_decay", weight_decay, params)
+        grouping.fit("mask", _decaying(mask, params), params)
         return DecayState(zero_count())
 
     def update(updates, state: DecayState, params=None, **extra) -> tuple[optax.Updates, DecayState]:

@@ -20,6 +20,7 @@ import optax
 from jax.core import Tracer
 
 from . import _coefficient as coefficient
+from . import _grouping as grouping
 
 _WIDE = frozenset(map(np.dtype, ("float32", "float64", "complex64", "complex128")))
 
@@ -113,7 +114,7 @@ def zeros(
     if coefficient.is_zero(decay):
         return NoMemory()
     flat, structure = jax.tree.flatten(params)
-    decays = coefficient.spread(decay, params, lambda _: False)
+    decays = grouping.spread(decay, params, lambda _: False)
     return structure.unflatten(
         [NoMemory() if coefficient.is_zero(d) else leaf(p) for p, d in zip(flat, decays, strict=True)]
     )
@@ -154,13 +155,13 @@ def remember(function: Callable[..., Any], updates: optax.Updates, memory: Any, 
     Returns:
       The new memory in at least float32 (defined also where nothing is kept), to compute updates from, and as stored.
     """
-    flat, structure = jax.tree.flatten(updates, is_leaf=coefficient.is_none)
+    flat, structure = jax.tree.flatten(updates, is_leaf=grouping.is_none)
     if isinstance(memory, NoMemory):
         old: list[Any] = [memory] * len(flat)
     else:
         old = _column(structure, memory, "updates", _STATE)
     wide, stored = [], []
-    for g, m, *rest in zip(flat, old, *(coefficient.spread(v, updates) for v in values), strict=True):
+    for g, m, *rest in zip(flat, old, *(grouping.spread(v, updates) for v in values), strict=True):
         if g is None:
             wide.append(None)
             stored.append(m)
@@ -184,9 +185,9 @@ def emit(function: Callable[..., Any], updates: optax.Updates, trees: tuple[Any,
       trees: whatever has a part for each leaf: memories, params, updates of others.
       *values: coefficients at this count.
     """
-    flat, structure = jax.tree.flatten(updates, is_leaf=coefficient.is_none)
+    flat, structure = jax.tree.flatten(updates, is_leaf=grouping.is_none)
     columns = [_column(structure, tree, "updates", "tree beside them") for tree in trees]
-    columns += [coefficient.spread(v, updates) for v in values]
+    columns += [grouping.spread(v, updates) for v in values]
     out = [
         None if g is None else narrow(function(widen(g), *rest), jnp.result_type(g))
         for g, *rest in zip(flat, *columns, strict=True)
@@ -196,7 +197,7 @@ def emit(function: Callable[..., Any], updates: optax.Updates, trees: tuple[Any,
 
 def apply(function: Callable[..., Any], params: optax.Params, updates: optax.Updates) -> optax.Params:
     """Moves the params: `function(p, u) -> p` where there is an update, in at least float32 and back."""
-    flat, structure = jax.tree.flatten(updates, is_leaf=coefficient.is_none)
+    flat, structure = jax.tree.flatten(updates, is_leaf=grouping.is_none)
     return structure.unflatten(
         p if u is None else narrow(function(widen(p), widen(u)), jnp.result_type(p))
         for p, u in zip(_column(structure, params, "updates", "params"), flat, strict=True)
@@ -215,7 +216,7 @@ def shift(params: optax.Params, memory: Any, values: Any, *, sign: int) -> optax
     points = _column(structure, params, "params", _STATE)
     moved = [
         p if is_leaf(m) else narrow(widen(p) + sign * value * widen(m), jnp.result_type(p))
-        for p, m, value in zip(points, flat, coefficient.spread(values, memory, is_leaf), strict=True)
+        for p, m, value in zip(points, flat, grouping.spread(values, memory, is_leaf), strict=True)
     ]
     return structure.unflatten(moved)
 

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import optax
 
 from . import _coefficient as coefficient
+from . import _grouping as grouping
 from ._finish import add_decayed_weights, finish_inside, join, scale_by_learning_rate
 from ._types import Coefficient
 from .filters.blend import blend
@@ -19,7 +20,7 @@ def _velocity(
     # Not `trace(nesterov=True)`: these frameworks look ahead by the momentum of the step, not by the next one's.
     if nesterov:
         velocity = blend((1.0, identity()), (momentum, velocity))
-    return coefficient.named(velocity, momentum=momentum, dampening=dampening)
+    return grouping.named(velocity, momentum=momentum, dampening=dampening)
 
 
 def torch_sgd(

@@ -13,7 +13,7 @@ from ._coefficient import POSITIVE as POSITIVE
 from ._coefficient import Range as Range
 from ._coefficient import at as at
 from ._coefficient import check as check
-from ._coefficient import fit as fit
+from ._grouping import fit as fit
 from ._leafwise import emit as emit
 from ._leafwise import remember as remember
 from ._leafwise import zeros as zeros

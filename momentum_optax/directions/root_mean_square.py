@@ -6,6 +6,7 @@ import jax
 import optax
 
 from .. import _coefficient as coefficient
+from .. import _grouping as grouping
 from .. import _leafwise as leafwise
 from .._transformation import increment, transformation, zero_count
 from .._types import Coefficient
@@ -69,14 +70,14 @@ def root_mean_square(
 
     def init(params: optax.Params) -> RootMeanSquareState:
         for name, value in (("b2", b2), ("eps", eps), ("eps_root", eps_root)):
-            coefficient.fit(name, value, params)
+            grouping.fit(name, value, params)
         second_moment = leafwise.zeros(params, state_dtype, decay=b2, real=True)
         return RootMeanSquareState(zero_count(), second_moment, coefficient.zeros(b2))
 
     def update(updates, state: RootMeanSquareState, params=None, **extra) -> tuple[optax.Updates, RootMeanSquareState]:
         del params, extra
         now = coefficient.at(b2, state.count)
-        weight = coefficient.advance(average, updates, state.weight, now)
+        weight = grouping.advance(average, updates, state.weight, now)
         value, second_moment = leafwise.remember(
             lambda g, s, b: average(s, b, (g * g.conj()).real), updates, state.second_moment, now
         )

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from .. import _coefficient as coefficient
+from .. import _grouping as grouping
 from .. import _leafwise as leafwise
 from .._transformation import increment, transformation, zero_count
 from .._types import Coefficient
@@ -65,7 +66,7 @@ def blend(*parts: tuple[Coefficient, optax.GradientTransformation]) -> optax.Gra
 
     def init(params: optax.Params) -> BlendState:
         for i, weight in enumerate(weights):
-            coefficient.fit(f"weight {i} of blend", weight, params)
+            grouping.fit(f"weight {i} of blend", weight, params)
         return BlendState(zero_count(), tuple(tx.init(params) for tx in transforms))
 
     def update(updates, state: BlendState, params=None, **extra) -> tuple[optax.Updates, BlendState]:

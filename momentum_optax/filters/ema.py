@@ -6,6 +6,7 @@ import jax
 import optax
 
 from .. import _coefficient as coefficient
+from .. import _grouping as grouping
 from .. import _leafwise as leafwise
 from .._transformation import increment, transformation, zero_count
 from .._types import Coefficient
@@ -82,14 +83,14 @@ def ema(
     beta = coefficient.check("beta", beta)
 
     def init(params: optax.Params) -> EmaState:
-        coefficient.fit("beta", beta, params)
+        grouping.fit("beta", beta, params)
         return EmaState(zero_count(), leafwise.zeros(params, state_dtype, decay=beta), coefficient.zeros(beta))
 
     def update(updates, state: EmaState, params=None, **extra) -> tuple[optax.Updates, EmaState]:
         del params, extra
         count = increment(state.count)
         now, ahead = coefficient.at(beta, state.count), coefficient.at(beta, count)
-        weight = coefficient.advance(average, updates, state.weight, now)
+        weight = grouping.advance(average, updates, state.weight, now)
         value, velocity = leafwise.remember(lambda g, v, b: average(v, b, g), updates, state.velocity, now)
         if nesterov:
             updates = leafwise.emit(

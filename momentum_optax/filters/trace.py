@@ -6,6 +6,7 @@ import jax
 import optax
 
 from .. import _coefficient as coefficient
+from .. import _grouping as grouping
 from .. import _leafwise as leafwise
 from .._transformation import increment, transformation, zero_count
 from .._types import Coefficient
@@ -77,8 +78,8 @@ def trace(
     dampening = coefficient.check("dampening", dampening, coefficient.FRACTION)
 
     def init(params: optax.Params) -> TraceState:
-        coefficient.fit("beta", beta, params)
-        coefficient.fit("dampening", dampening, params)
+        grouping.fit("beta", beta, params)
+        grouping.fit("dampening", dampening, params)
         return TraceState(zero_count(), leafwise.zeros(params, state_dtype, decay=beta))
 
     def update(updates, state: TraceState, params=None, **extra) -> tuple[optax.Updates, TraceState]:

@@ -6,6 +6,7 @@ import jax
 import optax
 
 from .. import _coefficient as coefficient
+from .. import _grouping as grouping
 from .. import _leafwise as leafwise
 from .._finish import finish_inside
 from .._transformation import increment, transformation, zero_count
@@ -54,7 +55,7 @@ def scale_by_acc_sgd(
 
     def init(params: optax.Params) -> AccSgdState:
         for name, value in (("kappa", kappa), ("xi", xi), ("small_const", small_const)):
-            coefficient.fit(name, value, params)
+            grouping.fit(name, value, params)
         return AccSgdState(zero_count(), leafwise.zeros(params, state_dtype))
 
     def update(updates, state: AccSgdState, params=None, **extra) -> tuple[optax.Updates, AccSgdState]:

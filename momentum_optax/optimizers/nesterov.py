@@ -6,6 +6,7 @@ import jax
 import optax
 
 from .. import _coefficient as coefficient
+from .. import _grouping as grouping
 from .. import _leafwise as leafwise
 from .._finish import finish_inside
 from .._transformation import increment, transformation, zero_count
@@ -51,7 +52,7 @@ def scale_by_nesterov(
     beta = coefficient.check("beta", beta)
 
     def init(params: optax.Params) -> NesterovState:
-        coefficient.fit("beta", beta, params)
+        grouping.fit("beta", beta, params)
         count = zero_count()
         velocity = leafwise.zeros(params, state_dtype, decay=beta)
         return NesterovState(count, velocity, coefficient.stored(coefficient.at(beta, count)))
@@ -60,7 +61,7 @@ def scale_by_nesterov(
         del params, extra
         count = increment(state.count)
         value, velocity = leafwise.remember(lambda s, v, b: b * v + s, updates, state.velocity, state.ahead)
-        ahead = coefficient.advance(lambda _, b: b, updates, state.ahead, coefficient.at(beta, count))
+        ahead = grouping.advance(lambda _, b: b, updates, state.ahead, coefficient.at(beta, count))
         updates = leafwise.emit(lambda s, v, b: b * v + s, updates, (value,), ahead)
         return updates, NesterovState(count, velocity, ahead)
 

@@ -6,6 +6,7 @@ import jax
 import optax
 
 from .. import _coefficient as coefficient
+from .. import _grouping as grouping
 from .. import _leafwise as leafwise
 from .._finish import finish_inside
 from .._transformation import increment, transformation, zero_count
@@ -42,7 +43,7 @@ def scale_by_nesterov_lookahead(
     beta = coefficient.check("beta", beta)
 
     def init(params: optax.Params) -> NesterovLookaheadState:
-        coefficient.fit("beta", beta, params)
+        grouping.fit("beta", beta, params)
         count = zero_count()
         velocity = leafwise.zeros(params, state_dtype, decay=beta)
         return NesterovLookaheadState(count, velocity, coefficient.stored(coefficient.at(beta, count)))
@@ -54,7 +55,7 @@ def scale_by_nesterov_lookahead(
         count = increment(state.count)
         value, velocity = leafwise.remember(lambda s, v, b: b * v + s, updates, state.velocity, state.ahead)
         updates = leafwise.emit(lambda s, v: v, updates, (value,))
-        ahead = coefficient.advance(lambda _, b: b, updates, state.ahead, coefficient.at(beta, count))
+        ahead = grouping.advance(lambda _, b: b, updates, state.ahead, coefficient.at(beta, count))
         return updates, NesterovLookaheadState(count, velocity, ahead)
 
     return transformation(init, update)

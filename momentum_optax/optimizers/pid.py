@@ -4,6 +4,7 @@ import jax
 import optax
 
 from .. import _coefficient as coefficient
+from .. import _grouping as grouping
 from .._finish import finish
 from .._types import Coefficient, Mask
 from ..filters.blend import blend
@@ -33,7 +34,7 @@ def scale_by_pid(
     change = optax.chain(difference(state_dtype=state_dtype), ema(beta, debias=False, state_dtype=state_dtype))
     total = trace(beta, state_dtype=state_dtype)
     parts = blend((1.0, identity()), (integral, total), (derivative, change))
-    return coefficient.named(parts, integral=integral, derivative=derivative)
+    return grouping.named(parts, integral=integral, derivative=derivative)
 
 
 def pid(

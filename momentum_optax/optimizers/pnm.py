@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from .. import _coefficient as coefficient
+from .. import _grouping as grouping
 from .. import _leafwise as leafwise
 from .._finish import finish
 from .._transformation import increment, transformation, zero_count
@@ -41,8 +42,8 @@ def scale_by_pnm(
     beta0 = coefficient.check("beta0", beta0, coefficient.NON_NEGATIVE)
 
     def init(params: optax.Params) -> PnmState:
-        coefficient.fit("beta", beta, params)
-        coefficient.fit("beta0", beta0, params)
+        grouping.fit("beta", beta, params)
+        grouping.fit("beta0", beta0, params)
         # Both are kept even for beta = 0: each then holds the last gradient of its turn.
         return PnmState(zero_count(), leafwise.zeros(params, state_dtype), leafwise.zeros(params, state_dtype))
 

@@ -4,6 +4,7 @@ import jax
 import optax
 
 from .. import _coefficient as coefficient
+from .. import _grouping as grouping
 from .._finish import finish
 from .._types import Coefficient, Mask
 from ..filters.blend import blend
@@ -24,7 +25,7 @@ def scale_by_qhm(
     nu = coefficient.check("nu", nu, coefficient.FINITE)
     average = ema(beta, debias=False, state_dtype=state_dtype)
     parts = blend((coefficient.combine(lambda n: 1 - n, nu), identity()), (nu, average))
-    return coefficient.named(parts, nu=nu)
+    return grouping.named(parts, nu=nu)
 
 
 def qhm(
