@@ -11,6 +11,7 @@ these that is a prefix of the params. Four steps lead from there to arithmetic:
 The value of a traced array is never looked at.
 """
 
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -51,7 +52,7 @@ def is_leaf(x: Any) -> bool:
 
 
 def check(name: str, coefficient: Coefficient, accepted: Range = DECAY) -> Any:
-    """Returns the coefficient with `None` replaced by 0.
+    """Returns the coefficient, in which a decay of `None` is 0 and integers of arrays are floats.
 
     Args:
       name: of the argument, for the message.
@@ -65,13 +66,12 @@ def check(name: str, coefficient: Coefficient, accepted: Range = DECAY) -> Any:
 
     def leaf(path, value):
         where = name + jax.tree_util.keystr(path)
-        if value is None:
+        if value is None and accepted is DECAY:
             return 0.0
         if is_schedule(value):
             _check_schedule(where, value, accepted)
-        else:
-            _check_number(where, value, accepted)
-        return value
+            return value
+        return _check_number(where, value, accepted)
 
     return jax.tree_util.tree_map_with_path(leaf, coefficient, is_leaf=is_leaf)
 
@@ -80,7 +80,7 @@ def _is_real(dtype: Any) -> bool:
     return jnp.issubdtype(dtype, jnp.floating) or jnp.issubdtype(dtype, jnp.integer)
 
 
-def _check_number(where: str, value: Any, accepted: Range) -> None:
+def _check_number(where: str, value: Any, accepted: Range) -> Any:
     if not (isinstance(value, Scalar) and _is_real(getattr(value, "dtype", type(value)))):
         raise TypeError(
             f"{where} must be a number {accepted.text}, a schedule (a function of the count), or a tree of these; "
@@ -93,10 +93,27 @@ def _check_number(where: str, value: Any, accepted: Range) -> None:
         )
     if not isinstance(value, Tracer) and not accepted.contains(np.asarray(value, np.float64)):
         raise ValueError(f"{where} must be {accepted.text}; got {value!r}.")
+    if hasattr(value, "dtype") and jnp.issubdtype(value.dtype, jnp.integer):
+        # The negative of an unsigned number is a large one, the square of a narrow one a small one.
+        return value.astype(jnp.result_type(float))
+    return value
 
 
-def _check_schedule(where: str, schedule: Callable[..., Any], accepted: Range) -> None:
-    value = jax.eval_shape(schedule, _PROBES[0])
+# What schedules gave at the probes; parts of one method, and many methods, see the same schedule.
+_probed: weakref.WeakKeyDictionary[Any, np.ndarray] = weakref.WeakKeyDictionary()
+
+
+def _probe(where: str, schedule: Callable[..., Any]) -> np.ndarray | None:
+    """The schedule's values at the probes; `None` if it closes over hyperparameters of a sweep."""
+    if schedule in _probed:
+        return _probed[schedule]
+    try:
+        value = jax.eval_shape(schedule, _PROBES[0])
+    except Exception as error:
+        raise TypeError(
+            f"{where} is a function that JAX cannot trace with a count; a schedule takes one argument, the count, and "
+            f"uses jnp.where instead of if. {error}"
+        ) from error
     if not (isinstance(value, jax.ShapeDtypeStruct) and _is_real(value.dtype) and value.shape == ()):
         found = repr(value)
         if isinstance(value, jax.ShapeDtypeStruct):
@@ -104,12 +121,20 @@ def _check_schedule(where: str, schedule: Callable[..., Any], accepted: Range) -
         raise ValueError(f"{where} is a function that returns {found}; a schedule maps a count to a number.")
     with jax.ensure_compile_time_eval():
         values = jax.jit(jax.vmap(schedule))(_PROBES)
-    if isinstance(values, Tracer):  # it closes over hyperparameters of a sweep
+    if isinstance(values, Tracer):
+        return None
+    return _probed.setdefault(schedule, np.asarray(values, np.float64))
+
+
+def _check_schedule(where: str, schedule: Callable[..., Any], accepted: Range) -> None:
+    values = _probe(where, schedule)
+    if values is None:
         return
-    values = np.asarray(values, np.float64)
-    # A descent to 0 may end a rounding error below it.
-    inside = accepted.contains(np.where(np.abs(values) < 1e-6, 0.0, values))
-    outside = np.flatnonzero(~inside)
+    # A descent to 0 may end a rounding error below it, and a range test raises the learning rate without end.
+    tame = np.where(np.abs(values) < 1e-6, 0.0, values)
+    if accepted is NON_NEGATIVE:
+        tame = np.where(np.isposinf(tame) & (_PROBES > 0), 0.0, tame)
+    outside = np.flatnonzero(~accepted.contains(tame))
     if outside.size:
         count, value = _PROBES[outside[0]], values[outside[0]]
         raise ValueError(f"{where} is a schedule that gives {value:g} at count {count}; it must stay {accepted.text}.")

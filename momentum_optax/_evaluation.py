@@ -1,5 +1,6 @@
 """Methods that train at one point and answer at another."""
 
+import sys
 from typing import Any, Protocol, runtime_checkable
 
 import jax
@@ -24,16 +25,34 @@ class LooksAhead(Protocol):
         ...
 
 
-def _find(state: Any, kind: type) -> list[Any]:
-    leaves = jax.tree.leaves(state, is_leaf=lambda x: isinstance(x, kind))
-    return [leaf for leaf in leaves if isinstance(leaf, kind)]
+def _moved(method: str, kind: type, state: optax.OptState, params: optax.Params) -> optax.Params:
+    """The params after every state of the kind has moved its own leaves."""
+    structure = jax.tree.structure(params)
+    state, point = _pure(state), _pure(params)
+    moved: set[int] = set()
+    for part in jax.tree.leaves(state, is_leaf=lambda x: isinstance(x, kind)):
+        if not isinstance(part, kind):
+            continue
+        before, point = jax.tree.leaves(point), getattr(part, method)(point)
+        # A state leaves alone, as the same objects, the params that are masked out of it.
+        own = {i for i, (old, new) in enumerate(zip(before, jax.tree.leaves(point), strict=True)) if old is not new}
+        if own & moved:
+            raise ValueError(f"{method}: two methods in the state move the same params; pass the state of one.")
+        moved |= own
+    return structure.unflatten(jax.tree.leaves(point)) if moved else params
+
+
+def _pure(tree: Any) -> Any:
+    """The tree without the variables of `flax.nnx`, which differ between a model and an `nnx.Optimizer`."""
+    nnx = sys.modules.get("flax.nnx")
+    return tree if nnx is None else nnx.as_pure(tree)
 
 
 def eval_params(state: optax.OptState, params: optax.Params) -> optax.Params:
     """The params to evaluate and to keep, wherever the method trains.
 
     Args:
-      state: of any optimizer; the method is found inside chains and wrappers.
+      state: of any optimizer; methods are found inside chains, wrappers and `nnx.Optimizer.opt_state`.
       params: the params being trained.
 
     Returns:
@@ -41,31 +60,22 @@ def eval_params(state: optax.OptState, params: optax.Params) -> optax.Params:
       `params`.
 
     Raises:
-      ValueError: several methods inside the state train elsewhere.
+      ValueError: two methods inside the state train the same params elsewhere.
     """
-    found = _find(state, TrainsElsewhere)
-    if len(found) > 1:
-        names = ", ".join(type(s).__name__ for s in found)
-        raise ValueError(
-            f"eval_params: the state holds several methods that train elsewhere ({names}); pass one of them."
-        )
-    return found[0].eval_params(params) if found else params
+    return _moved("eval_params", TrainsElsewhere, state, params)
 
 
 def lookahead_params(state: optax.OptState, params: optax.Params) -> optax.Params:
-    """The params to take the next gradient at, for `nesterov_lookahead`.
+    """The params to take the next gradient at, wherever the method wants it.
 
     Args:
-      state: of an optimizer with `nesterov_lookahead` inside.
+      state: of any optimizer; methods are found as by `eval_params`.
       params: the params being trained.
 
     Returns:
-      `params + beta * velocity`.
+      For `nesterov_lookahead`, `params + beta * velocity`; for all others, `params`.
 
     Raises:
-      ValueError: the state holds no method that looks ahead, or several.
+      ValueError: two methods inside the state look ahead of the same params.
     """
-    found = _find(state, LooksAhead)
-    if len(found) != 1:
-        raise ValueError(f"lookahead_params: the state must hold one method that looks ahead; found {len(found)}.")
-    return found[0].lookahead_params(params)
+    return _moved("lookahead_params", LooksAhead, state, params)

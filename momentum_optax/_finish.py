@@ -3,6 +3,7 @@
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 import optax
 
 from . import _coefficient as coefficient
@@ -86,10 +87,15 @@ def add_decayed_weights(weight_decay: Coefficient, mask: Mask | None = None) -> 
 
 
 def _decaying(mask: Mask | None, params: optax.Params) -> Any:
+    """Which leaves decay, a tree of bools."""
     if mask is None:
         return True
     function: Any = mask
-    return function(params) if coefficient.is_schedule(mask) else mask
+    tree = function(params) if coefficient.is_schedule(mask) else mask
+    for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
+        if not isinstance(leaf, bool | np.bool_):
+            raise TypeError(f"mask{jax.tree_util.keystr(path)} must be True or False; got {leaf!r}.")
+    return tree
 
 
 def _decay(
@@ -109,7 +115,7 @@ def _decay(
         if params is None:
             raise ValueError("weight_decay needs the params: call update(updates, state, params).")
         updates = leafwise.emit(
-            lambda g, p, wd, s, decays: g - s * wd * leafwise.widen(p) if decays else g,
+            lambda g, p, wd, s, decays: g - s * wd * p if decays else g,
             updates,
             (params,),
             coefficient.at(weight_decay, state.count),
@@ -119,6 +125,10 @@ def _decay(
         return updates, DecayState(increment(state.count))
 
     return transformation(init, update)
+
+
+def _is_none(weight_decay: Coefficient) -> bool:
+    return weight_decay is None or coefficient.is_zero(weight_decay)
 
 
 def finish(
@@ -135,7 +145,7 @@ def finish(
       weight_decay: see `add_decayed_weights`, multiplied by the learning rate; `None` for none.
       mask: see `add_decayed_weights`.
     """
-    decay = [] if weight_decay is None else [add_decayed_weights(weight_decay, mask)]
+    decay = [] if _is_none(weight_decay) else [add_decayed_weights(weight_decay, mask)]
     return join(direction, *decay, scale_by_learning_rate(learning_rate))
 
 
@@ -155,7 +165,7 @@ def finish_inside(
       weight_decay: see `add_decayed_weights`; `None` for none.
       mask: see `add_decayed_weights`.
     """
-    decay = [] if weight_decay is None else [_decay(weight_decay, mask, learning_rate)]
+    decay = [] if _is_none(weight_decay) else [_decay(weight_decay, mask, learning_rate)]
     return join(scale_by_learning_rate(learning_rate), direction, *decay)
 
 

@@ -44,12 +44,12 @@ def widen(x: Any) -> jax.Array:
 def narrow(x: jax.Array, dtype: jax.typing.DTypeLike) -> jax.Array:
     """The array in a dtype that it is stored in; what is finite stays finite.
 
-    Only float16 has a smaller range than the arithmetic: a finite number beyond it becomes the largest float16.
+    A finite number beyond the range of the dtype, as of float16 and float8, becomes the largest one inside.
     """
     x = jnp.asarray(x)
     if x.dtype == dtype and not x.weak_type:
         return x
-    if dtype == jnp.float16:
+    if jnp.finfo(dtype).maxexp < jnp.finfo(x.dtype).maxexp:
         limit = float(jnp.finfo(dtype).max)
         x = jnp.where(jnp.isfinite(x), jnp.clip(x, -limit, limit), x)
     return x.astype(dtype)
@@ -73,6 +73,13 @@ def check_params(params: optax.Params) -> None:
             )
 
 
+def _is_floating(dtype: Any) -> bool:
+    try:
+        return jnp.issubdtype(jnp.dtype(dtype), jnp.floating)
+    except TypeError:
+        return False
+
+
 def zeros(
     params: optax.Params,
     state_dtype: jax.typing.DTypeLike | None = None,
@@ -93,6 +100,8 @@ def zeros(
       A tree with the structure of the params.
     """
     check_params(params)
+    if state_dtype is not None and not _is_floating(state_dtype):
+        raise TypeError(f"state_dtype must be a floating dtype, or None for that of each param; got {state_dtype!r}.")
 
     def leaf(p):
         dtype = jax.dtypes.result_type(p)
@@ -188,10 +197,13 @@ def emit(function: Callable[..., Any], updates: optax.Updates, trees: tuple[Any,
     flat, structure = jax.tree.flatten(updates, is_leaf=grouping.is_none)
     columns = [_column(structure, tree, "updates", "tree beside them") for tree in trees]
     columns += [grouping.spread(v, updates) for v in values]
-    out = [
-        None if g is None else narrow(function(widen(g), *rest), jnp.result_type(g))
-        for g, *rest in zip(flat, *columns, strict=True)
-    ]
+    out = []
+    for g, *rest in zip(flat, *columns, strict=True):
+        if g is None:
+            out.append(None)
+            continue
+        parts = map(widen, rest[: len(trees)])
+        out.append(narrow(function(widen(g), *parts, *rest[len(trees) :]), jnp.result_type(g)))
     return structure.unflatten(out)
 
 
@@ -228,4 +240,9 @@ def widen_tree(updates: optax.Updates) -> optax.Updates:
 
 def like(state: Any, previous: Any) -> Any:
     """The state in the dtypes of the previous one, for transformations that do not keep their own."""
-    return jax.tree.map(lambda new, old: narrow(new, jnp.result_type(old)), state, previous)
+
+    def leaf(new, old):
+        # Keys and counts are nobody's precision.
+        return narrow(new, old.dtype) if jnp.issubdtype(old.dtype, jnp.inexact) else new
+
+    return jax.tree.map(leaf, state, previous)

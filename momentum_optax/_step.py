@@ -7,13 +7,16 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
+from jax.core import Tracer
 
+from ._evaluation import lookahead_params
 from ._finish import apply_updates
 
 Step = Callable[..., tuple[Any, Any, dict[str, Any]]]
 
 
-def _compiler_options() -> dict[str, Any]:
+def compiler_options() -> dict[str, Any]:
+    """What XLA is told about a step, for the device that it runs on."""
     # On a CPU each output is a loop of its own. A method that reads its old memory to form the update (`difference`,
     # `pid`) then keeps a copy of it, unless the compiler looks more closely at who reads what when.
     return {"xla_cpu_copy_insertion_use_region_analysis": True} if jax.default_backend() == "cpu" else {}
@@ -24,7 +27,7 @@ def _loaded_nnx() -> Any:
     return sys.modules.get("flax.nnx")
 
 
-def _apart(tree: Any) -> Any:
+def _without_repetition(tree: Any) -> Any:
     """The tree with a copy of every array that it holds before: no memory can be donated twice."""
     seen: set[int] = set()
 
@@ -42,7 +45,8 @@ def make_step(
 ) -> Step:
     """Compiles a training step.
 
-    The step takes the loss and its gradient at the params, asks `tx` for the updates and applies them, in one program.
+    The step takes the loss and its gradient at the params (for `nesterov_lookahead`, at `lookahead_params`), asks `tx`
+    for the updates and applies them, in one program. Inside `jit`, `scan` or `vmap` it becomes part of that program.
     The memory of the params and the state that go in is used for those that come out, which on large models makes the
     step several times faster; do not touch the old ones afterwards (or turn it off with `donate=False`).
 
@@ -88,23 +92,26 @@ def make_step(
             value, aux = out if has_aux else (out, None)
             return value, (others if graph is None else nnx.state(subject, nnx.Not(nnx.Param)), aux)
 
-        (value, (rest, aux)), grads = jax.value_and_grad(loss, has_aux=True)(params)
+        (value, (rest, aux)), grads = jax.value_and_grad(loss, has_aux=True)(lookahead_params(state, params))
         extra = {"value": value, "grad": grads, "value_fn": lambda p: loss(p)[0]} | extra
         updates, state = tx_update(grads, state, params, **extra)
         metrics = {"loss": value} | ({"aux": aux} if has_aux else {})
         return apply_updates(params, updates), state, rest, metrics
 
     compiled = jax.jit(
-        compute, static_argnums=5, donate_argnums=(0, 1) if donate else (), compiler_options=_compiler_options()
+        compute, static_argnums=5, donate_argnums=(0, 1) if donate else (), compiler_options=compiler_options()
     )
 
     def step(params, state, batch, **extra):
         nnx = _loaded_nnx()
         is_model = isinstance(params, getattr(nnx, "Module", ()))
         graph, trained, others = nnx.split(params, nnx.Param, ...) if is_model else (None, params, None)
-        if donate:
-            trained, state = _apart((trained, state))
-        trained, state, others, metrics = compiled(trained, state, others, batch, extra, graph)
+        run = compute  # inside another program, whose compilation this is part of
+        if not any(isinstance(x, Tracer) for x in jax.tree.leaves((trained, state, others, batch, extra))):
+            run = compiled
+            if donate:
+                trained, state = _without_repetition((trained, state))
+        trained, state, others, metrics = run(trained, state, others, batch, extra, graph)
         if not is_model:
             return trained, state, metrics
         nnx.update(params, trained, others)

@@ -19,7 +19,7 @@ CoefficientTree: TypeAlias = Mapping[str, "Coefficient"] | Sequence["Coefficient
 Coefficient: TypeAlias = Scalar | Schedule | CoefficientTree | None
 """A hyperparameter: a number, a schedule, or a tree of these that is a prefix of the params.
 
-`None` stands for 0. See `_coefficient` for what becomes of it.
+`None` stands for 0 where a decay is expected. See `_coefficient` for what becomes of it.
 """
 
 Mask: TypeAlias = chex.ArrayTree | Callable[[optax.Params], chex.ArrayTree]

@@ -34,7 +34,8 @@ def torch_sgd(
 ) -> optax.GradientTransformationExtraArgs:
     """`torch.optim.SGD`: the same params at every step, also when lr or momentum change on the way.
 
-    (One exception: where a momentum that is not always 0 becomes 0, torch's velocity rests and this one forgets.)
+    (Two exceptions. Where a momentum that is not always 0 becomes 0, torch's velocity rests and this one forgets. And
+    the first step is the state's: where a leaf's first gradient comes later, torch does not dampen it and this does.)
 
     With gradient `g`:
 
@@ -87,7 +88,7 @@ def keras_sgd(
 ) -> optax.GradientTransformationExtraArgs:
     """`keras.optimizers.SGD`: the learning rate is remembered with the step.
 
-    (The same exception as for `torch_sgd`.)
+    (The first exception of `torch_sgd` holds here, too.)
 
     With gradient `g`:
 

@@ -33,6 +33,8 @@ def difference(*, state_dtype: jax.typing.DTypeLike | None = None) -> optax.Grad
     Along a trajectory the change is the curvature times the last movement, to first order: the derivative term of a
     controller, and the correction that turns heavy ball into Nesterov's method.
 
+    The first step is the state's, not a leaf's: a leaf whose first gradient comes later is compared with 0 then.
+
     Args:
       state_dtype: dtype of `previous`; `None` keeps the dtype of each param.
 
@@ -51,7 +53,7 @@ def difference(*, state_dtype: jax.typing.DTypeLike | None = None) -> optax.Grad
         del params, extra
         first = state.count == 0
         _, previous = leafwise.remember(lambda g, _: g, updates, state.previous)
-        updates = leafwise.emit(lambda g, p: jnp.where(first, 0, g - leafwise.widen(p)), updates, (state.previous,))
+        updates = leafwise.emit(lambda g, p: jnp.where(first, g - g, g - p), updates, (state.previous,))
         return updates, DifferenceState(increment(state.count), previous)
 
     return transformation(init, update)

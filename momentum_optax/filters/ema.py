@@ -50,6 +50,9 @@ def ema(
     under every schedule of beta. It equals 1 minus the product of the betas; kept in this form it does not cancel when
     beta is close to 1.
 
+    A leaf that has no gradient (`None`) keeps its velocity; the weight is shared by the leaves under one coefficient
+    and counts the step while any of them has a gradient. For leaves that rest at different times, give a tree of betas.
+
     Args:
       beta: how much of the past survives a step, in [0, 1); where it is a plain 0, no velocity is kept.
       debias: whether to divide by the weight of the gradients seen.

@@ -6,6 +6,7 @@ import jax
 import optax
 
 from .. import _coefficient as coefficient
+from .. import _grouping as grouping
 from .._finish import finish
 from .._types import Coefficient, Mask
 from ..filters.blend import blend
@@ -22,7 +23,8 @@ def scale_by_aggmo(
       state_dtype: see `heavy_ball`.
     """
     betas = coefficient.sequence("betas", betas)
-    return blend(*[(1 / len(betas), trace(beta, state_dtype=state_dtype)) for beta in betas])
+    parts = blend(*[(1 / len(betas), trace(beta, state_dtype=state_dtype)) for beta in betas])
+    return grouping.named(parts, **{f"betas[{i}]": beta for i, beta in enumerate(betas)})
 
 
 def aggmo(

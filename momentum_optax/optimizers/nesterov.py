@@ -6,11 +6,11 @@ import jax
 import optax
 
 from .. import _coefficient as coefficient
-from .. import _grouping as grouping
 from .. import _leafwise as leafwise
 from .._finish import finish_inside
-from .._transformation import increment, transformation, zero_count
+from .._transformation import transformation
 from .._types import Coefficient, Mask
+from ..filters import _lookahead as lookahead
 
 
 class NesterovState(NamedTuple):
@@ -42,9 +42,6 @@ def scale_by_nesterov(
         ahead    <- beta(count + 1)
         update   <- s + ahead * velocity
 
-    The decay is the beta by which the params were in fact moved ahead, also when beta is injected and changes between
-    two updates.
-
     Args:
       beta: see `nesterov`.
       state_dtype: see `heavy_ball`.
@@ -52,18 +49,13 @@ def scale_by_nesterov(
     beta = coefficient.check("beta", beta)
 
     def init(params: optax.Params) -> NesterovState:
-        grouping.fit("beta", beta, params)
-        count = zero_count()
-        velocity = leafwise.zeros(params, state_dtype, decay=beta)
-        return NesterovState(count, velocity, coefficient.stored(coefficient.at(beta, count)))
+        return NesterovState(*lookahead.start(beta, params, state_dtype))
 
     def update(updates, state: NesterovState, params=None, **extra) -> tuple[optax.Updates, NesterovState]:
         del params, extra
-        count = increment(state.count)
-        value, velocity = leafwise.remember(lambda s, v, b: b * v + s, updates, state.velocity, state.ahead)
-        ahead = grouping.advance(lambda _, b: b, updates, state.ahead, coefficient.at(beta, count))
-        updates = leafwise.emit(lambda s, v, b: b * v + s, updates, (value,), ahead)
-        return updates, NesterovState(count, velocity, ahead)
+        value, parts = lookahead.move(beta, updates, state)
+        updates = leafwise.emit(lambda s, v, b: b * v + s, updates, (value,), parts[2])
+        return updates, NesterovState(*parts)
 
     return transformation(init, update)
 

@@ -6,11 +6,11 @@ import jax
 import optax
 
 from .. import _coefficient as coefficient
-from .. import _grouping as grouping
 from .. import _leafwise as leafwise
 from .._finish import finish_inside
-from .._transformation import increment, transformation, zero_count
+from .._transformation import transformation
 from .._types import Coefficient, Mask
+from ..filters import _lookahead as lookahead
 
 
 class NesterovLookaheadState(NamedTuple):
@@ -43,20 +43,15 @@ def scale_by_nesterov_lookahead(
     beta = coefficient.check("beta", beta)
 
     def init(params: optax.Params) -> NesterovLookaheadState:
-        grouping.fit("beta", beta, params)
-        count = zero_count()
-        velocity = leafwise.zeros(params, state_dtype, decay=beta)
-        return NesterovLookaheadState(count, velocity, coefficient.stored(coefficient.at(beta, count)))
+        return NesterovLookaheadState(*lookahead.start(beta, params, state_dtype))
 
     def update(
         updates, state: NesterovLookaheadState, params=None, **extra
     ) -> tuple[optax.Updates, NesterovLookaheadState]:
         del params, extra
-        count = increment(state.count)
-        value, velocity = leafwise.remember(lambda s, v, b: b * v + s, updates, state.velocity, state.ahead)
+        value, parts = lookahead.move(beta, updates, state)
         updates = leafwise.emit(lambda s, v: v, updates, (value,))
-        ahead = grouping.advance(lambda _, b: b, updates, state.ahead, coefficient.at(beta, count))
-        return updates, NesterovLookaheadState(count, velocity, ahead)
+        return updates, NesterovLookaheadState(*parts)
 
     return transformation(init, update)
 

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import pytest
 
 import momentum_optax as mo
-from momentum_optax._step import _compiler_options
+from momentum_optax._step import compiler_options
 from momentum_optax.catalog import CATALOG
 
 SIZE = 100_000
@@ -26,14 +26,14 @@ def temporary_share(tx, options, dtype=jnp.float32):
 
 @pytest.mark.parametrize("method", CATALOG, ids=lambda m: m.name)
 def test_no_temporary_of_the_size_of_the_tree(method):
-    options = _compiler_options() if method.name in READS_THE_PAST else {}
+    options = compiler_options() if method.name in READS_THE_PAST else {}
     assert temporary_share(method.build(**method.defaults), options) < 0.01
 
 
 @pytest.mark.parametrize("method", [m for m in CATALOG if m.kind == "optimizer"], ids=lambda m: m.name)
 def test_no_temporary_in_bfloat16(method):
     tx = method.build(**method.defaults)
-    assert temporary_share(tx, _compiler_options(), jnp.bfloat16) < 0.01
+    assert temporary_share(tx, compiler_options(), jnp.bfloat16) < 0.01
 
 
 def test_a_bfloat16_velocity_needs_no_temporary():

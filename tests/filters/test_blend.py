@@ -53,7 +53,7 @@ def test_blends_nest_and_contain_chains():
 
 
 def test_a_part_with_a_plain_zero_weight_costs_nothing():
-    state = mo.blend((1.0, mo.identity()), (0.0, mo.trace(0.9)), (None, mo.ema(0.9))).init(jnp.ones(3))
+    state = mo.blend((1.0, mo.identity()), (0.0, mo.trace(0.9)), (0, mo.ema(0.9))).init(jnp.ones(3))
     assert [leaf.shape for leaf in jax.tree.leaves(state)] == [()]  # the count alone
 
 

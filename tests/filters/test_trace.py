@@ -54,7 +54,7 @@ def test_trace_is_optax_trace_where_beta_is_constant(nesterov):
 def test_a_plain_dict_of_betas_gives_each_leaf_its_own(container):
     gradients = container(split(GRADIENTS))
     betas = {"w": moving(0.9), "b": {"deep": 0.5}}
-    updates, _ = feed(mo.trace(betas, dampening={"w": 0.2, "b": None}), gradients)
+    updates, _ = feed(mo.trace(betas, dampening={"w": 0.2, "b": 0}), gradients)
     assert type(updates) is container
     assert_close(updates["w"], oracles.trace(GRADIENTS[:, :3], moving(0.9), dampening=0.2))
     assert_close(updates["b"]["deep"], oracles.trace(GRADIENTS[:, 3:], 0.5))

@@ -45,7 +45,7 @@ IDENTITIES = {
         lambda: params(mo.qhm, learning_rate=0.005 * (1 + 3.0 / (1 - B)), beta=B, nu=3.0 / (1 - B + 3.0)),
     ),
     "a controller of the present alone is gradient descent": (
-        lambda: params(mo.pid, learning_rate=A, beta=B, integral=None, derivative=0),
+        lambda: params(mo.pid, learning_rate=A, beta=B, integral=0.0, derivative=0),
         lambda: params(optax.sgd, learning_rate=A),
     ),
     "positive-negative momentum with beta 0 contrasts two gradients": (
