@@ -49,6 +49,8 @@ def narrow(x: jax.Array, dtype: jax.typing.DTypeLike) -> jax.Array:
     x = jnp.asarray(x)
     if x.dtype == dtype and not x.weak_type:
         return x
+    if jnp.iscomplexobj(x):
+        return jax.lax.complex(*(narrow(part, jnp.finfo(dtype).dtype) for part in (x.real, x.imag))).astype(dtype)
     if jnp.finfo(dtype).maxexp < jnp.finfo(x.dtype).maxexp:
         limit = float(jnp.finfo(dtype).max)
         x = jnp.where(jnp.isfinite(x), jnp.clip(x, -limit, limit), x)

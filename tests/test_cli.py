@@ -4,13 +4,17 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from momentum_optax import cli
 from momentum_optax.catalog import CATALOG
 from momentum_optax.cli import app
+from momentum_optax.problems import digits
+from momentum_optax.problems.methods import evaluation_interval
 
 TINY = ["--learning-rate", "0.1,1", "--beta", "0,0.9", "--seeds", "2", "--steps", "20"]
 FILES = ["heat_maps.png", "learning_curves.png", "runs.csv", "sweep.json", "table.csv"]
@@ -32,25 +36,38 @@ def start(*arguments, **options):
 
 
 def test_a_sweep_prints_a_ranking_and_writes_tables_and_pictures(tmp_path):
-    result = invoke("sweep", "--method", "heavy_ball,acc_sgd", "--method", "aggmo", *TINY, "--output", tmp_path / "new")
+    names = ["heavy_ball", "acc_sgd", "compat.torch_sgd"]
+    result = invoke(
+        "sweep", "--method", "heavy_ball,acc_sgd", "--method", names[2], *TINY, "--output", tmp_path / "new"
+    )
     assert result.exit_code == 0, result.output
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == FILES
     table = pd.read_csv(tmp_path / "new" / "table.csv")
     assert table["rank"].tolist() == list(range(1, len(table) + 1))
-    assert set(table["method"]) == {"heavy_ball", "acc_sgd", "aggmo"}
+    assert set(table["method"]) == set(names)
     assert "heavy_ball" in result.output
     assert flat(f"{table['test_accuracy'].iloc[0]:.2%}") in result.output
     assert 0.8 < table["test_accuracy"].iloc[0] <= 1
     settings = json.loads((tmp_path / "new" / "sweep.json").read_text())["settings"]
     assert (settings["steps"], settings["seeds"], settings["batch_size"]) == (20, [0, 1], 32)
+    # All that it takes to repeat the sweep.
+    rows = {row.name: row for row in CATALOG}
+    assert settings["methods"] == {name: rows[name].defaults for name in names}
+    assert settings["problem"].keys() == {"data", "model"}
+    assert settings["arguments"] == {
+        "method": names, "learning_rate": [0.1, 1], "beta": [0, 0.9], "seeds": 2, "steps": 20, "batch_size": 32
+    }  # fmt: skip
     runs = pd.read_csv(tmp_path / "new" / "runs.csv")
     # A method without a beta has a point for each learning rate only.
-    rows = {row.name: row for row in CATALOG}
     for method, points in table.groupby("method"):
-        has_beta = any(h.name == "beta" for h in rows[method].hyperparameters)
+        has_beta = method != "acc_sgd"
         assert len(points) == (4 if has_beta else 2)
         assert points["beta"].notna().all() == has_beta
     assert len(runs) == len(table) * 2 * 4
+    # What torch calls momentum is swept as beta; without dampening and weight decay it is heavy ball.
+    ours, torchs = (table[table["method"] == m].set_index(["learning_rate", "beta"]) for m in (names[0], names[2]))
+    pd.testing.assert_series_equal(ours["test_accuracy"], torchs["test_accuracy"], check_like=True, atol=0.01)
+    assert "Note: --beta is not for acc_sgd, which has none." in flat(result.output)
 
 
 @pytest.mark.parametrize(
@@ -65,6 +82,10 @@ def test_a_sweep_prints_a_ranking_and_writes_tables_and_pictures(tmp_path):
         (["--learning-rate", "fast"], ["--learning-rate", "'fast' is not accepted", "separated by commas"]),
         (["--learning-rate", ""], ["--learning-rate", "'' is not accepted"]),
         (["--beta", "0.9,1"], ["--beta", "'1' is not accepted", "at least 0 and below 1"]),
+        (["--learning-rate", "1e300"], ["--learning-rate", "'1e300' is not accepted"]),
+        (["--learning-rate", "1e-50"], ["--learning-rate", "'1e-50' is not accepted", "numbers above 0"]),
+        (["--beta", "0.99999999"], ["--beta", "'0.99999999' is not accepted", "below 1"]),
+        (["--beta", "0.9,0.9000000001"], ["--beta", "'0.9000000001' is given twice"]),
         (["--beta", "-0.1"], ["--beta", "'-0.1' is not accepted"]),
         (["--beta", "0.9,0.90"], ["--beta", "'0.90' is given twice"]),
         (["--steps", "0"], ["--steps", "0 is not accepted", "at least 1"]),
@@ -91,6 +112,42 @@ def test_an_output_that_cannot_be_written_is_refused(tmp_path):
         assert "--output" in flat(result.output)
         assert "cannot be written" in flat(result.output)
     assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_folder_in_the_place_of_a_file_is_refused_before_anything_is_written(tmp_path, monkeypatch):
+    (tmp_path / "table.csv").mkdir()
+    tiny = ["--method", "heavy_ball", "--learning-rate", "0.1", "--beta", "0", "--seeds", "1", "--steps", "1"]
+    # The second time as if the folder had come during the sweep.
+    for _ in range(2):
+        result = invoke("sweep", *tiny, "--output", tmp_path)
+        assert result.exit_code == 2
+        assert "table.csv is a folder" in flat(result.output)
+        assert [path.name for path in tmp_path.iterdir()] == ["table.csv"]
+        monkeypatch.setattr(cli, "check_writable", lambda *_: None)
+
+
+def test_version():
+    result = invoke("--version")
+    assert result.exit_code == 0
+    assert result.output.startswith("momentum_optax")
+
+
+def test_hints_to_install_are_those_of_the_readme():
+    package = Path(cli.__file__).parent
+    hint = 'pip install ".[sweep]"'
+    assert hint in (package.parent / "README.md").read_text()
+    files = [package / "cli.py", *package.glob("sweeps/*.py"), *package.glob("problems/*.py")]
+    hints = [line for file in files for line in file.read_text().splitlines() if "pip install" in line]
+    assert len(hints) == 5
+    assert all(hint in line for line in hints)
+
+
+@pytest.mark.parametrize(
+    ("steps", "interval"),
+    [(1, 1), (2, 2), (7, 7), (20, 5), (130, 5), (150, 5), (499, 9), (500, 10), (1001, 13), (50000, 200)],
+)
+def test_the_evaluation_interval_divides_the_steps_where_it_can(steps, interval):
+    assert evaluation_interval(steps) == interval
 
 
 def test_methods_lists_the_whole_catalogue():
@@ -149,6 +206,16 @@ def test_ctrl_c_keeps_the_methods_that_are_finished(tmp_path):
     assert "Interrupted: kept what was finished: heavy_ball." in rest
     assert set(pd.read_csv(tmp_path / "out" / "table.csv")["method"]) == {"heavy_ball"}
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == FILES
+
+
+def test_ctrl_c_while_the_data_is_read(tmp_path, monkeypatch):
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(digits, "load", interrupted)
+    result = invoke("sweep", *TINY, "--output", tmp_path / "out")
+    assert result.exit_code == 130
+    assert "Interrupted: no method was finished, nothing was written." in flat(result.output)
 
 
 def test_ctrl_c_before_any_method_is_finished_writes_nothing(tmp_path):

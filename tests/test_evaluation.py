@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax import nnx
 
 import momentum_optax as mo
 
@@ -21,6 +22,12 @@ def after_one_update(tx, params=PARAMS):
 def test_methods_that_train_where_they_answer_return_the_params_themselves(tx):
     params, state = after_one_update(tx)
     assert mo.eval_params(state, params) is params
+
+
+@pytest.mark.parametrize("tx", [mo.heavy_ball(0.1), mo.nesterov(0.1), optax.adam(0.1)])
+def test_methods_that_take_their_gradients_at_the_params_look_nowhere_else(tx):
+    params, state = after_one_update(tx)
+    assert mo.lookahead_params(state, params) is params
 
 
 @pytest.mark.parametrize(
@@ -74,19 +81,51 @@ def test_both_are_part_of_a_compiled_program():
     np.testing.assert_allclose(jax.jit(mo.eval_params)(state, params)["w"], PARAMS["w"] - 0.5)
 
 
-def test_a_state_without_a_lookahead_says_so():
-    state = mo.heavy_ball(0.1).init(PARAMS)
-    with pytest.raises(ValueError, match="must hold one method that looks ahead; found 0"):
-        mo.lookahead_params(state, PARAMS)
+PAIRS = [(mo.nesterov, mo.eval_params), (mo.nesterov_lookahead, mo.lookahead_params)]
 
 
-def test_several_methods_in_one_state_are_ambiguous():
-    twice = optax.chain(mo.nesterov(0.1), mo.nesterov(0.1)).init(PARAMS)
-    with pytest.raises(ValueError, match=r"several methods that train elsewhere \(NesterovState, NesterovState\)"):
-        mo.eval_params(twice, PARAMS)
-    twice = optax.chain(mo.nesterov_lookahead(0.1), mo.nesterov_lookahead(0.1)).init(PARAMS)
-    with pytest.raises(ValueError, match="must hold one method that looks ahead; found 2"):
-        mo.lookahead_params(twice, PARAMS)
+@pytest.mark.parametrize(("build", "look"), PAIRS)
+def test_methods_on_different_params_are_each_asked_about_their_own(build, look):
+    """And each by its own beta, in the order of neither the params nor the labels."""
+    labels = {"w": "slow", "b": "fast"}
+    params, state = after_one_update(optax.partition({"fast": build(0.5, 0.25), "slow": build(0.5, 0.5)}, labels))
+    found = look(state, params)
+    for name, beta in (("w", 0.5), ("b", 0.25)):
+        # One step of size .5 with gradient 1, and beta of it ahead or back.
+        theta = PARAMS[name] - 0.5
+        ahead = theta - 0.5 * beta
+        np.testing.assert_allclose(params[name], ahead if build is mo.nesterov else theta)
+        np.testing.assert_allclose(found[name], theta if build is mo.nesterov else ahead)
+
+
+@pytest.mark.parametrize(("build", "look"), PAIRS)
+@pytest.mark.parametrize(
+    "twice",
+    [
+        lambda tx: optax.chain(tx, tx),
+        lambda tx: optax.chain(tx, optax.masked(tx, {"w": False, "b": True})),
+    ],
+    ids=["everywhere", "in one leaf"],
+)
+def test_two_methods_on_the_same_params_are_ambiguous(build, look, twice):
+    state = twice(build(0.1)).init(PARAMS)
+    with pytest.raises(ValueError, match=f"{look.__name__}: two methods in the state move the same params"):
+        look(state, PARAMS)
+
+
+def test_the_answer_for_a_model_is_found_in_its_nnx_optimizer():
+    model = nnx.Linear(3, 2, rngs=nnx.Rngs(0))
+    start = jax.tree.map(jnp.copy, nnx.state(model, nnx.Param))
+    optimizer = nnx.Optimizer(model, mo.nesterov(0.5, 0.5), wrt=nnx.Param)
+    optimizer.update(model, jax.tree.map(jnp.ones_like, start))
+    trained = nnx.state(model, nnx.Param)
+    theta = mo.eval_params(optimizer.opt_state, trained)
+    assert jax.tree.structure(theta) == jax.tree.structure(trained)
+    for name in ("kernel", "bias"):
+        np.testing.assert_allclose(theta[name][...], start[name][...] - 0.5, rtol=1e-6)
+        np.testing.assert_allclose(trained[name][...], start[name][...] - 0.75, rtol=1e-6)
+    nnx.update(model, theta)
+    np.testing.assert_allclose(model.bias[...], start["bias"][...] - 0.5, rtol=1e-6)
 
 
 def test_structures_that_differ_from_the_state_are_refused():

@@ -55,6 +55,95 @@ def test_the_step_is_compiled_once():
     assert len(traces) == first
 
 
+def by_hand(tx, steps, look=lambda state, params: params):
+    """The params after these many steps that nobody compiled, and the losses."""
+    params, losses = fresh(), []
+    state = tx.init(params)
+    for _ in range(steps):
+        loss, gradients = jax.value_and_grad(loss_fn)(look(state, params), (X, Y))
+        updates, state = tx.update(gradients, state, params)
+        params = mo.apply_updates(params, updates)
+        losses.append(loss)
+    return params, losses
+
+
+def assert_same(actual, expected):
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7), actual, expected)
+
+
+def test_a_step_can_be_part_of_a_larger_program():
+    tx = mo.nesterov(0.1, lambda count: 1 - 3 / (count + 3))
+    step = mo.make_step(loss_fn, tx)
+    expected, losses = by_hand(tx, 4)
+
+    def body(carry, _):
+        params, state, metrics = step(*carry, (X, Y))
+        return (params, state), metrics["loss"]
+
+    @jax.jit
+    def scanned(params):
+        (params, _), losses = jax.lax.scan(body, (params, tx.init(params)), None, 4)
+        return params, losses
+
+    @jax.jit
+    def unrolled(params):
+        carry, losses = (params, tx.init(params)), []
+        for _ in range(4):
+            carry, loss = body(carry, None)
+            losses.append(loss)
+        return carry[0], jnp.stack(losses)
+
+    for program in (scanned, unrolled):
+        params = fresh()
+        assert_same(program(params), (expected, np.stack(losses)))
+        assert not any(leaf.is_deleted() for leaf in jax.tree.leaves(params))
+    # A scan that is not itself inside of `jit`; what it starts from is not used up.
+    params = fresh()
+    state = tx.init(params)
+    (last, _), _ = jax.lax.scan(body, (params, state), None, 4)
+    assert_same(last, expected)
+    assert not any(leaf.is_deleted() for leaf in jax.tree.leaves((params, state)))
+
+
+def test_steps_of_several_runs_can_be_mapped():
+    def trained(learning_rate):
+        tx = mo.heavy_ball(learning_rate)
+        params = fresh()
+        return mo.make_step(loss_fn, tx)(params, tx.init(params), (X, Y))[0]
+
+    lanes = jax.jit(jax.vmap(trained))(jnp.asarray([0.1, 0.2]))
+    for lane, learning_rate in enumerate((0.1, 0.2)):
+        assert_same(jax.tree.map(lambda p, lane=lane: p[lane], lanes), by_hand(mo.heavy_ball(learning_rate), 1)[0])
+
+
+@pytest.mark.parametrize("wrap", [lambda tx: tx, lambda tx: optax.chain(optax.clip_by_global_norm(0.5), tx)])
+def test_the_gradient_is_taken_where_the_method_wants_it(wrap):
+    tx = wrap(mo.nesterov_lookahead(0.1, lambda count: 1 - 3 / (count + 3)))
+    step, params, losses = mo.make_step(loss_fn, tx), fresh(), []
+    state = tx.init(params)
+    for _ in range(6):
+        params, state, metrics = step(params, state, (X, Y))
+        losses.append(metrics["loss"])
+    assert_same((params, losses), by_hand(tx, 6, mo.lookahead_params))
+    at_the_params, _ = by_hand(tx, 6)
+    assert np.max(np.abs(at_the_params["w"] - params["w"])) > 1e-3
+
+
+def test_a_model_looks_ahead_too():
+    tx = mo.nesterov_lookahead(0.1)
+    model, twin = (nnx.Linear(3, 2, rngs=nnx.Rngs(0)) for _ in range(2))
+    graph, mine = nnx.split(twin)
+    state, my_state = tx.init(nnx.state(model, nnx.Param)), tx.init(mine)
+    step = mo.make_step(model_loss, tx)
+    for _ in range(4):
+        model, state, _ = step(model, state, (X, Y))
+        ahead = mo.lookahead_params(my_state, mine)
+        gradients = jax.grad(lambda p: model_loss(nnx.merge(graph, p), (X, Y)))(ahead)
+        updates, my_state = tx.update(gradients, my_state, mine)
+        mine = mo.apply_updates(mine, updates)
+    assert_same(nnx.to_pure_dict(nnx.state(model, nnx.Param)), nnx.to_pure_dict(mine))
+
+
 def test_params_and_state_are_used_up_unless_told_otherwise():
     tx = mo.heavy_ball(0.1)
     for donate in (True, False):

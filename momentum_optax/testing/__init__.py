@@ -34,11 +34,13 @@ class Law:
       name: by which a case may declare an exception.
       holds: raises an AssertionError that says what is wrong with a case.
       applies: whether the promise says anything about a case.
+      needs_devices: whether it takes two devices or more to see.
     """
 
     name: str
     holds: Callable[[Case], None]
     applies: Callable[[Case], bool]
+    needs_devices: bool = False
 
 
 def _has_decays(case: Case) -> bool:
@@ -50,8 +52,10 @@ def _always(case: Case) -> bool:
     return True
 
 
-def _law(holds: Callable[[Case], None], applies: Callable[[Case], bool] = _always) -> tuple[str, Law]:
-    return holds.__name__, Law(holds.__name__, holds, applies)
+def _law(
+    holds: Callable[[Case], None], applies: Callable[[Case], bool] = _always, *, needs_devices: bool = False
+) -> tuple[str, Law]:
+    return holds.__name__, Law(holds.__name__, holds, applies, needs_devices)
 
 
 LAWS: Mapping[str, Law] = dict(
@@ -81,8 +85,8 @@ LAWS: Mapping[str, Law] = dict(
         _law(_numerics.complex_leaves_work),
         _law(_persistence.bytes_restore_the_run),
         _law(_persistence.checkpoints_restore_the_run),
-        _law(_sharding.state_is_sharded_as_the_params_are),
-        _law(_sharding.explicit_shardings_are_kept),
+        _law(_sharding.state_is_sharded_as_the_params_are, needs_devices=True),
+        _law(_sharding.explicit_shardings_are_kept, needs_devices=True),
         _law(_sharding.donation_never_aliases),
         _law(_arguments.bad_arguments_are_refused, lambda case: bool(case.hyperparameters)),
     ]
@@ -123,12 +127,16 @@ def check(
 
     Raises:
       AssertionError: one or more laws are broken; the message names each and says how.
+      RuntimeError: there is only one device, and the laws about sharding are no exceptions.
       ValueError: an exception names no law.
     """
     name = getattr(build, "__name__", repr(build))
     case = Case(name, build, hyperparameters or {}, decays, debiased, exceptions or {})
+    laws = laws_of(case)
+    if any(law.needs_devices for law in laws):
+        _sharding.two_or_more_devices()
     held, broken = [], []
-    for law in laws_of(case):
+    for law in laws:
         try:
             law.holds(case)
             held.append(law.name)

@@ -114,6 +114,16 @@ def same(actual: Any, expected: Any, what: str, tolerance: float = 1e-6) -> None
         np.testing.assert_allclose(a, e, rtol=tolerance, atol=tolerance * scale, err_msg=what)
 
 
+def largest(tree: Any) -> float:
+    """The largest magnitude in a tree."""
+    return max((float(np.max(np.abs(leaf), initial=0)) for leaf in jax.tree.leaves(tree)), default=0.0)
+
+
+def largest_difference(one: Any, other: Any) -> float:
+    """The largest magnitude in the difference of two trees of one structure."""
+    return largest(jax.tree.map(lambda a, b: np.asarray(a) - np.asarray(b), one, other))
+
+
 def precision(dtype: Any) -> float:
     """A tolerance for results that differ by the order of a few operations in this dtype."""
     return 16 * float(jnp.finfo(dtype).eps)

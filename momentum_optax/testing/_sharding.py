@@ -10,7 +10,12 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from ._case import Case, leaves_under
 
 
-def _devices() -> list[Any]:
+def two_or_more_devices() -> list[Any]:
+    """The devices of the default backend, or of the CPU where that has more.
+
+    Raises:
+      RuntimeError: there is one only.
+    """
     devices = jax.devices()
     if len(devices) < 2:
         devices = jax.devices("cpu")
@@ -23,7 +28,7 @@ def _devices() -> list[Any]:
 
 
 def _sharded(axis_type: AxisType) -> tuple[jax.sharding.Mesh, dict[str, jax.Array]]:
-    devices = _devices()
+    devices = two_or_more_devices()
     mesh = jax.make_mesh((len(devices),), ("x",), axis_types=(axis_type,), devices=devices)
     rng = np.random.default_rng(0)
     params = {

@@ -11,11 +11,20 @@ from ._case import Case, at_step, leaves_under, loop, make_gradients, make_param
 
 
 def missing_gradients_sit_out(case: Case) -> None:
-    """A gradient that is None, of a leaf or of a branch, leaves that memory and all others alone."""
+    """A gradient that is None, of a leaf or of a branch, at first or later, leaves that memory and all others alone.
+
+    The clock goes on: counts and the weights that debias are shared by the leaves that share a coefficient. What a leaf
+    is given when it comes back is therefore no more than finite.
+    """
     tx, params = case.make(), make_params()
     gradients = make_gradients(params)
-    _, state = tx.update(at_step(gradients, 0), tx.init(params), params)
-    g = at_step(gradients, 1)
+    start = tx.init(params)
+    _, later = tx.update(at_step(gradients, 0), start, params)
+    for when, state in (("the first", start), ("the second", later)):
+        _sits_out(tx, params, state, at_step(gradients, 1), at_step(gradients, 2), when)
+
+
+def _sits_out(tx: Any, params: Any, state: Any, g: Any, following: Any, when: str) -> None:
     complete, state_complete = tx.update(g, state, params)
     holes = {
         ("dense", "kernel"): {**g, "dense": {**g["dense"], "kernel": None}},
@@ -24,8 +33,8 @@ def missing_gradients_sit_out(case: Case) -> None:
     }
     for names, with_hole in holes.items():
         updates, after = tx.update(with_hole, state, params)
-        where = f"gradient of {'/'.join(names)} is None"
-        assert types(after) == types(state), f"{where}: the state changes its structure"
+        where = f"{when} gradient of {'/'.join(names)} is None"
+        assert types(after) == types(state), f"{where}: the state changes its types"
         none = jax.tree.leaves(
             jax.tree.map(lambda u, g: (u is None) == (g is None), updates, with_hole, is_leaf=lambda x: x is None)
         )
@@ -40,9 +49,13 @@ def missing_gradients_sit_out(case: Case) -> None:
         for path, leaf in leaves_under(after):
             if path not in resting:
                 same(leaf, expected[path], f"{where}: state{path} differs")
+        for path, leaf in leaves_under(tx.update(following, after, params)):
+            assert jnp.all(jnp.isfinite(leaf)), f"{where}: after the next gradient {path} is {leaf}"
     updates, after = jax.jit(tx.update)(jax.tree.map(lambda _: None, g), state, params)
     assert not jax.tree.leaves(updates), "updates without any gradient"
     assert types(after) == types(state), "without any gradient the state changes its structure"
+    for path, leaf in leaves_under(tx.update(following, after, params)):
+        assert jnp.all(jnp.isfinite(leaf)), f"{when} gradient is None everywhere: after the next one {path} is {leaf}"
 
 
 def odd_trees_work(case: Case) -> None:

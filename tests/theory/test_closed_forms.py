@@ -1,9 +1,11 @@
 """Answers to simple inputs, and to noise, in closed form."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from helpers import assert_close, feed
-from quadratics import transition
+from quadratics import descend, transition
+from scipy.special import j1
 
 import momentum_optax as mo
 
@@ -56,6 +58,24 @@ def test_qhm_answers_one_gradient_by_its_impulse_response(b, nu):
     impulse = np.zeros(40)
     impulse[0] = 1
     assert_close(displacement(mo.qhm(0.1, b, nu), impulse), -0.1 * (1 - nu * b**T))
+
+
+def test_nesterov_follows_the_bessel_function_that_solves_its_differential_equation():
+    """Su, Boyd and Candes: with beta = (j - 1) / (j + 2) and t = j sqrt(a), x'' + 3 / t x' + l x = 0 for small a."""
+    curvatures, time, errors = np.array([1.0, 4.0]), 5.0, []
+
+    def beta(count):
+        return jnp.maximum(count - 1, 0) / (count + 2)
+
+    for a in (1e-4, 1e-6):
+        steps = round(time / np.sqrt(a))
+        x = descend(mo.nesterov(a, beta), curvatures, steps).answers[1:]
+        phase = np.sqrt(a * curvatures) * np.arange(1, steps + 1)[:, None]
+        errors.append(np.max(np.abs(x - 2 * j1(phase) / phase)))
+    np.testing.assert_allclose(x[-1, 0], -0.130714, atol=1e-6)
+    np.testing.assert_allclose(2 * j1(time) / time, -0.131032, atol=1e-6)
+    assert errors[1] < 2e-3
+    np.testing.assert_allclose(errors[0] / errors[1], 10, rtol=0.1)  # it is of the order of sqrt(a)
 
 
 def stationary(build, **numbers):

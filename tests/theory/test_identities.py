@@ -134,6 +134,17 @@ def test_adam_of_a_constant_gradient_steps_by_the_learning_rate():
     np.testing.assert_allclose(feed(tx, np.full((50, 2), [3.0, -7.0]))[0], np.full((50, 2), [-0.1, 0.1]), rtol=1e-13)
 
 
+def test_heavy_ball_is_symplectic_euler_of_a_body_with_drag():
+    """x'' = -c x' - g(x): first the speed over a time h, then the place at the new speed."""
+    h, c = 0.15, 0.8
+    x, speed, path = START, np.zeros(5), [START]
+    for _ in range(STEPS):
+        speed = speed + h * (-c * speed - curved(x))
+        x = x + h * speed
+        path.append(x)
+    assert_close(params(mo.heavy_ball, learning_rate=h**2, beta=1 - h * c), path)
+
+
 def test_dampening_by_beta_is_the_average():
     g = noise(20, 5)
     assert_close(feed(mo.trace(B, dampening=B), g)[0], feed(mo.ema(B, debias=False), g)[0])

@@ -1,0 +1,53 @@
+"""The page of results is about what the benchmarks measure, and complete."""
+
+import ast
+import re
+from pathlib import Path
+
+from momentum_optax.catalog import CATALOG
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+PAGE = (BENCHMARKS / "RESULTS.md").read_text()
+# These two are not timed: they are made of the parts of others that are.
+UNTIMED = {"nesterov_lookahead", "compat.keras_sgd"}
+
+
+def timed() -> list[str]:
+    """The names of the rows of `step_time.METHODS`, which only its own folder can import."""
+    for node in ast.parse((BENCHMARKS / "step_time.py").read_text()).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "METHODS":
+            assert isinstance(node.value, ast.Dict)
+            return [ast.literal_eval(key) for key in node.value.keys]
+    raise AssertionError("benchmarks/step_time.py has no METHODS")
+
+
+def tables() -> list[str]:
+    """The sections on one update, of which all but the one on small leaves measure every method."""
+    sections = re.split(r"^### ", PAGE.split("\n## ")[1], flags=re.MULTILINE)[1:]
+    return [text for text in sections if "|---" in text and "2,000 leaves" not in text.splitlines()[0]]
+
+
+def test_every_optimizer_is_timed():
+    optimizers = {row.name for row in CATALOG if row.kind == "optimizer"}
+    assert optimizers - set(timed()) == UNTIMED
+
+
+def test_every_table_has_a_row_for_every_method_that_is_timed():
+    assert len(tables()) == 2
+    for table in tables():
+        assert re.findall(r"^\| ([a-z][^|]*?) \|", table, re.MULTILINE)[1:] == timed(), table.splitlines()[0]
+
+
+def test_every_row_has_numbers():
+    for table in tables():
+        for line in table.splitlines():
+            if line.startswith("| ") and not line.startswith("| method"):
+                cells = [cell.strip() for cell in line.strip("|").split("|")]
+                for column in (1, 5, 6, 8, 9):  # ours, x bound, compile s, state bytes, temporary
+                    assert re.fullmatch(r"[\d.]+", cells[column]), f"{cells[0]}: {cells[column]!r}"
+
+
+def test_nothing_is_left_to_be_filled_in():
+    prose = re.sub(r"```.*?```|`[^`]*`", "", PAGE, flags=re.DOTALL)
+    placeholders = re.findall(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b|\b(?:TODO|TBD|FIXME|XXX)\b|\?\?", prose)
+    assert not placeholders, placeholders
