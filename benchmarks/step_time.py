@@ -28,12 +28,10 @@ import numpy as np
 import optax
 
 import momentum_optax as mo
+from momentum_optax._step import compiler_options
 
 # Of the time of the twin: an update, a compilation.
 STEP_TARGET, COMPILE_TARGET = 1.03, 1.1
-
-# What `make_step` sets on a CPU; the same for ours and for the twin.
-STEP_OPTIONS = {"xla_cpu_copy_insertion_use_region_analysis": True}
 
 
 class Method(NamedTuple):
@@ -275,7 +273,8 @@ def main() -> None:
     add("--default-options", action="store_true", help="compile without the options of make_step")
     add("--markdown", action="store_true", help="print tables for RESULTS.md")
     chosen = parser.parse_args()
-    options = {} if chosen.default_options or jax.default_backend() != "cpu" else STEP_OPTIONS
+    # What `make_step` sets; the same for ours and for the twin.
+    options = {} if chosen.default_options else compiler_options()
     rounds = chosen.rounds or (7 if chosen.quick else 21)
     widths = None if chosen.markdown else list(HEADER.values())
     print(machine.describe("jax", "jaxlib", "optax", "numpy", "torch"))

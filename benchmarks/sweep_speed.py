@@ -11,11 +11,13 @@ Core-milliseconds count all cores of this process, and hold on a machine that ot
 """
 
 import argparse
+import functools
 import statistics
 import time
 
 import jax
 import jax.numpy as jnp
+import machine
 import numpy as np
 import optax
 from jax.sharding import PartitionSpec as P
@@ -160,22 +162,22 @@ def torch_loop(data, points, params, rows, chosen):
 def measure(batch, steps, rounds, few):
     """Prints the table for one batch size."""
     table = ways(batch, steps, few)
-    times, cpu_times = {name: [] for name in table}, {name: [] for name in table}
-    for work, _ in table.values():
-        work()
-    for _ in range(rounds):
-        for name, (work, runs) in table.items():
-            begun, cpu_begun = time.perf_counter(), time.process_time()
-            work()
-            times[name].append((time.perf_counter() - begun) / runs)
-            cpu_times[name].append((time.process_time() - cpu_begun) / runs)
+    cpu_times = {name: [] for name in table}
+
+    def counted(name):
+        begun = time.process_time()
+        table[name][0]()
+        cpu_times[name].append((time.process_time() - begun) / table[name][1])
+
+    seconds = machine.interleave({name: functools.partial(counted, name) for name in table}, rounds, warmup=1)
+    times = {name: [s / table[name][1] for s in values] for name, values in seconds.items()}
     ours = times["momentum_optax sweep"]
     print(f"\nbatch {batch}, {steps} steps, {rounds} rounds, {len(jax.devices())} devices, {jax.default_backend()}")
     print(f"{'':34}{'ms per run':>12}{'against ours':>14}{'core-ms per run':>17}")
-    for name, seconds in times.items():
-        ratio = statistics.median(other / own for other, own in zip(seconds, ours, strict=True))
-        cpu = statistics.median(cpu_times[name]) * 1e3
-        print(f"{name:34}{statistics.median(seconds) * 1e3:12.2f}{ratio:14.2f}{cpu:17.2f}")
+    for name, own in times.items():
+        ratio = statistics.median(machine.ratios(own, ours))
+        cpu = statistics.median(cpu_times[name][1:]) * 1e3  # without the warm-up
+        print(f"{name:34}{statistics.median(own) * 1e3:12.2f}{ratio:14.2f}{cpu:17.2f}")
 
 
 def main():

@@ -64,14 +64,11 @@ def check(name: str, coefficient: Coefficient, accepted: Range = DECAY) -> Any:
       ValueError: a number or a value of a schedule is outside `accepted`, or an array is not of shape `()`.
     """
 
-    def leaf(path, value):
+    def leaf(path: Any, value: Any) -> Any:
         where = name + jax.tree_util.keystr(path)
         if value is None and accepted is DECAY:
             return 0.0
-        if is_schedule(value):
-            _check_schedule(where, value, accepted)
-            return value
-        return _check_number(where, value, accepted)
+        return (_check_schedule if is_schedule(value) else _check_number)(where, value, accepted)
 
     return jax.tree_util.tree_map_with_path(leaf, coefficient, is_leaf=is_leaf)
 
@@ -93,7 +90,7 @@ def _check_number(where: str, value: Any, accepted: Range) -> Any:
         )
     if not isinstance(value, Tracer) and not accepted.contains(np.asarray(value, np.float64)):
         raise ValueError(f"{where} must be {accepted.text}; got {value!r}.")
-    if hasattr(value, "dtype") and jnp.issubdtype(value.dtype, jnp.integer):
+    if not isinstance(value, int | float) and jnp.issubdtype(value.dtype, jnp.integer):
         # The negative of an unsigned number is a large one, the square of a narrow one a small one.
         return value.astype(jnp.result_type(float))
     return value
@@ -126,10 +123,10 @@ def _probe(where: str, schedule: Callable[..., Any]) -> np.ndarray | None:
     return _probed.setdefault(schedule, np.asarray(values, np.float64))
 
 
-def _check_schedule(where: str, schedule: Callable[..., Any], accepted: Range) -> None:
+def _check_schedule(where: str, schedule: Any, accepted: Range) -> Any:
     values = _probe(where, schedule)
     if values is None:
-        return
+        return schedule
     # A descent to 0 may end a rounding error below it, and a range test raises the learning rate without end.
     tame = np.where(np.abs(values) < 1e-6, 0.0, values)
     if accepted is NON_NEGATIVE:
@@ -138,6 +135,7 @@ def _check_schedule(where: str, schedule: Callable[..., Any], accepted: Range) -
     if outside.size:
         count, value = _PROBES[outside[0]], values[outside[0]]
         raise ValueError(f"{where} is a schedule that gives {value:g} at count {count}; it must stay {accepted.text}.")
+    return schedule
 
 
 def is_single(coefficient: Any) -> bool:

@@ -1,14 +1,12 @@
 """The command line: `momentum-optax sweep` and `momentum-optax methods`."""
 
 import difflib
-import functools
 import math
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-
-import optax
+from typing import Annotated
 
 try:
     import typer
@@ -18,12 +16,14 @@ try:
     from rich.table import Table
     from rich.text import Text
 except ImportError as error:
-    raise SystemExit(f'The command line needs {error.name}: pip install "momentum_optax[sweep]"') from error
+    raise SystemExit(f'The command line needs {error.name}: pip install ".[sweep]" in a clone') from error
 
 from .catalog import CATALOG, Method
-
-if TYPE_CHECKING:
-    from .sweeps import Progress, SweepResult, Trial
+from .problems.methods import Options, beta_name, sweeps, together
+from .sweeps import SweepResult, progress_bar
+from .sweeps.points import to_float32
+from .sweeps.run import use_all_cores
+from .sweeps.saving import check_writable
 
 METHODS = "heavy_ball,nesterov,qhm,ema_momentum"
 LEARNING_RATES = "0.001,0.002,0.005,0.01,0.02,0.05,0.1,0.2,0.5,1,2,5,10"
@@ -38,15 +38,22 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=N
 
 def main() -> None:
     """Runs the command line."""
-    try:
-        app()
-    except KeyboardInterrupt:
-        print("Interrupted.", file=sys.stderr)
-        sys.exit(INTERRUPTED)
+    app()
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        try:
+            print(f"momentum_optax {metadata.version('momentum_optax')}")
+        except metadata.PackageNotFoundError:
+            print("momentum_optax, not installed")
+        raise typer.Exit()
 
 
 @app.callback()
-def root() -> None:
+def root(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
+) -> None:
     """Momentum for JAX: choose a method, a learning rate and a beta by trying them."""
 
 
@@ -69,40 +76,26 @@ def sweep(
     """Trains a small network on handwritten digits with each method, learning rate, beta and seed."""
     names = [name.strip() for entry in method or [METHODS] for name in entry.split(",")]
     rows = [_method("--method", name, kind="optimizer") for name in dict.fromkeys(names)]
-    rates = _numbers(
-        "--learning-rate",
-        learning_rate,
-        QUICK_LEARNING_RATES if quick else LEARNING_RATES,
-        "above 0",
-        lambda x: x > 0,
-    )
-    betas = _numbers("--beta", beta, QUICK_BETAS if quick else BETAS, "of at least 0 and below 1", lambda x: 0 <= x < 1)
+    numbers = QUICK_LEARNING_RATES if quick else LEARNING_RATES
+    rates = _numbers("--learning-rate", learning_rate, numbers, "above 0", lambda x: x > 0)
+    numbers = QUICK_BETAS if quick else BETAS
+    betas = _numbers("--beta", beta, numbers, "of at least 0 and below 1", lambda x: 0 <= x < 1)
     seeds = _count("--seeds", seeds, QUICK_SEEDS if quick else SEEDS)
     steps = _count("--steps", steps, QUICK_STEPS if quick else STEPS)
-    _need_sweep_extra()
-    from .sweeps import join, progress_bar, report
-    from .sweeps.saving import check_writable
-
-    _use_all_cores()
-    trials = _trials(rows, _count("--batch-size", batch_size, batch_size))
-    try:
-        check_writable(output)
-    except OSError as error:
-        reason = error.strerror or error
-        raise _bad("--output", f"{output} cannot be written ({reason}); name a folder that can") from error
+    batch_size = _count("--batch-size", batch_size, batch_size)
+    options = Options([row.name for row in rows], rates, betas, seeds, steps, batch_size)
+    without = ", ".join(row.name for row in rows if beta_name(row) is None)
+    if without and beta is not None:
+        print(f"Note: --beta is not for {without}, which has none.", file=sys.stderr)
     finished: list[SweepResult] = []
     interrupted = False
     try:
-        with progress_bar([row.name for row in rows]) as progress:
-            for row, trial in zip(rows, trials, strict=True):
-                finished.append(_sweep_method(row, trial, rates, betas, seeds, steps, progress))
+        # Imports and data too, for these take seconds, in which Ctrl-C must be heard.
+        _compare(rows, options, output, finished)
     except KeyboardInterrupt:
         interrupted = True
     if finished:
-        result = join(finished)
-        report.print_table(result)
-        files = report.write(result, output)
-        print(f"Wrote {', '.join(file.name for file in files)} to {output}.")
+        _report(rows, options, output, finished)
     if interrupted:
         kept = ", ".join(row.name for row in rows[: len(finished)])
         message = f"kept what was finished: {kept}" if kept else "no method was finished, nothing was written"
@@ -133,37 +126,36 @@ def _description(row: Method) -> str:
     return "\n".join([row.summary, *equations, row.source, row.url])
 
 
-def _trials(rows: list[Method], batch_size: int) -> list["Trial"]:
+def _compare(rows: list[Method], options: Options, output: Path, finished: list[SweepResult]) -> None:
+    """Checks what takes a moment, and sweeps; each method that is finished is added to `finished`."""
+    _need_sweep_extra()
     from .problems import digits
-    from .sweeps import supervised
+    from .sweeps import report
 
-    def build(row: Method, hyper: Mapping[str, Any]) -> optax.GradientTransformation:
-        return row.build(**{h.name: h.default for h in row.hyperparameters} | dict(hyper))
+    use_all_cores()
+    samples = len(digits.load().train_inputs)
+    if options.batch_size > samples:
+        raise _bad("--batch-size", f"{options.batch_size} is not accepted; give at most {samples}")
+    try:
+        check_writable(output, report.FILES)
+    except OSError as error:
+        raise _unwritable(output, error) from error
+    with progress_bar(options.method) as progress:
+        for result in sweeps(rows, options, progress):
+            finished.append(result)  # at once, for Ctrl-C to keep it
 
-    data = digits.load()
-    if batch_size > len(data.train_inputs):
-        raise _bad("--batch-size", f"{batch_size} is not accepted; give at most {len(data.train_inputs)}")
-    return [
-        supervised(digits.MLP, data, optimizer=functools.partial(build, row), batch_size=batch_size) for row in rows
-    ]
 
+def _report(rows: list[Method], options: Options, output: Path, finished: list[SweepResult]) -> None:
+    """Prints and writes what was found."""
+    from .sweeps import report
 
-def _sweep_method(
-    row: Method,
-    trial: "Trial",
-    rates: list[float],
-    betas: list[float],
-    seeds: int,
-    steps: int,
-    progress: "Callable[[Progress], None]",
-) -> "SweepResult":
-    from .sweeps import grid, sweep
-
-    has_beta = any(h.name == "beta" for h in row.hyperparameters)
-    points = grid(learning_rate=rates, **({"beta": betas} if has_beta else {}))
-    # Often enough that the curves are smooth and Ctrl-C is heard soon.
-    every = min(max(5, steps // 50), 200)
-    return sweep(trial, points, seeds=seeds, steps=steps, evaluate_every=every, label=row.name, progress=progress)
+    result = together(finished, rows, options)
+    report.print_table(result)
+    try:
+        files = report.write(result, output)
+    except OSError as error:
+        raise _unwritable(output, error) from error
+    print(f"Wrote {', '.join(file.name for file in files)} to {output}.")
 
 
 def _need_sweep_extra() -> None:
@@ -173,20 +165,7 @@ def _need_sweep_extra() -> None:
         import pandas  # noqa: F401
         import sklearn  # noqa: F401
     except ImportError as error:
-        raise SystemExit(f'The sweep needs {error.name}: pip install "momentum_optax[sweep]"') from error
-
-
-def _use_all_cores() -> None:
-    """Makes each core a device, unless JAX has started (then `sweep` uses threads) or the user has chosen."""
-    import jax
-
-    from .sweeps.run import cpu_count
-
-    if jax.config.jax_num_cpu_devices <= 0:  # pyright: ignore[reportAttributeAccessIssue]
-        try:
-            jax.config.update("jax_num_cpu_devices", cpu_count())
-        except RuntimeError:
-            return
+        raise SystemExit(f'The sweep needs {error.name}: pip install ".[sweep]" in a clone') from error
 
 
 def _method(option: str, name: str, kind: str | None = None) -> Method:
@@ -201,19 +180,21 @@ def _method(option: str, name: str, kind: str | None = None) -> Method:
 def _numbers(
     option: str, given: str | None, default: str, accepted: str, accepts: Callable[[float], bool]
 ) -> list[float]:
-    """Different finite numbers, sorted, from a text that separates them by commas."""
-    numbers: list[float] = []
+    """Numbers that are finite and different in float32, sorted, from a text that separates them by commas."""
+    numbers: dict[float, float] = {}
     for word in (default if given is None else given).split(","):
         try:
             number = float(word)
         except ValueError:
             number = math.nan
-        if not math.isfinite(number) or not accepts(number):
+        # The methods get float32, in which 0.99999999 is 1.
+        rounded = to_float32(number)
+        if not math.isfinite(rounded) or not accepts(rounded):
             raise _bad(option, f"{word.strip()!r} is not accepted; give numbers {accepted}, separated by commas")
-        if number in numbers:
+        if rounded in numbers:
             raise _bad(option, f"{word.strip()!r} is given twice")
-        numbers.append(number)
-    return sorted(numbers)
+        numbers[rounded] = number
+    return sorted(numbers.values())
 
 
 def _count(option: str, given: int | None, default: int) -> int:
@@ -221,6 +202,10 @@ def _count(option: str, given: int | None, default: int) -> int:
     if number < 1:
         raise _bad(option, f"{number} is not accepted; give a whole number of at least 1")
     return number
+
+
+def _unwritable(output: Path, error: OSError) -> typer.BadParameter:
+    return _bad("--output", f"{output} cannot be written ({error.strerror or error}); name a folder that can")
 
 
 def _bad(option: str, message: str) -> typer.BadParameter:

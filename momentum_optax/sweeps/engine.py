@@ -87,13 +87,13 @@ class Engine:
           The loss of every step, `[seeds, points, steps]`, and the metrics after the last, `[seeds, points]`.
         """
         items = pad(items, self.lanes.padded[0])
+        placed = [self._place(_cut(items, down), "seeds") for down, _ in self._blocks]
+        # Compiled here, for x64, matmul precision and the like are settings of the calling thread only. JAX remembers
+        # the program, and all blocks have the same shapes.
+        rung = self._rung.lower(self._hyper[0], self.state[0], placed[0], self._data).compile()
 
         def block(index: int):
-            down, _ = self._blocks[index]
-            state, losses, metrics = self._rung(
-                self._hyper[index], self.state[index], self._place(_cut(items, down), "seeds"), self._data
-            )
-            self.state[index] = state
+            self.state[index], losses, metrics = rung(self._hyper[index], self.state[index], placed[index], self._data)
             return jax.device_get((losses, metrics))
 
         everything = range(len(self._blocks))

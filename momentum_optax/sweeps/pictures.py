@@ -23,7 +23,7 @@ def heat_maps(result: SweepResult, x: str = "learning_rate", y: str = "beta", me
 
     The colour is logarithmic in the error, so that 97 % and 98 % can be told apart as well as 50 % and 70 %.
     A cell is hatched where a run diverged, and empty where all did. The best cell that kept all its runs has
-    a frame.
+    a frame. Of points that differ in further hyperparameters only, a cell shows the best.
 
     Args:
       result: the sweep.
@@ -103,7 +103,8 @@ def learning_curves(result: SweepResult, metric: str = "test_accuracy") -> Figur
 
 def _heat_map(axes: Axes, part: Any, x: str, y: str, metric: str, norm: LogNorm) -> Any:
     has_y = y in part and part[y].notna().all()
-    part = part.assign(row=1 - part[y] if has_y else 1.0)
+    # Best first, so that it is the best of each cell that is kept.
+    part = part.assign(row=1 - part[y] if has_y else 1.0).drop_duplicates([x, "row"])
     across, down = np.unique(part[x]), np.unique(part["row"])
     shape = (len(down), len(across))
     error, diverged = np.full(shape, np.nan), np.zeros(shape, int)

@@ -79,7 +79,7 @@ def progress_bar(
       interval: least seconds between two lines.
 
     Yields:
-      What to pass to `sweep` as `progress`.
+      What to pass to `sweep` as `progress`; it raises a ValueError if the sweep's label is none of `labels`.
     """
     out = sys.stderr if stream is None else stream
     said = -math.inf
@@ -89,6 +89,8 @@ def progress_bar(
 
     def text(now: Progress) -> tuple[float, str]:
         nonlocal best, first, rate
+        if now.label not in labels:
+            raise ValueError(f"The bar is for sweeps with the labels {list(labels)}, but this one's is {now.label!r}.")
         if now.best > best[0]:
             best = (now.best, f"{now.label} {describe(now.best_point)}".strip())
         # The time until the first report is mostly compilation, which says nothing about the steps to come.

@@ -9,7 +9,11 @@ from rich.table import Table
 
 from .pictures import heat_maps, learning_curves
 from .results import SweepResult
-from .saving import write_files
+from .saving import write_files, writers
+
+PICTURES = {"heat_maps.png": heat_maps, "learning_curves.png": learning_curves}
+FILES = ("runs.csv", "table.csv", "sweep.json", *PICTURES)
+"""What `write` writes."""
 
 # Broken by hand, so that the table fits into 80 columns.
 HEADINGS = {
@@ -63,12 +67,10 @@ def write(result: SweepResult, folder: str | Path) -> list[Path]:
       The files.
 
     Raises:
-      OSError: the folder cannot be written.
+      OSError: the folder cannot be written; then no file has been touched.
     """
-    files = result.save(folder)
-    draw = {"heat_maps.png": heat_maps, "learning_curves.png": learning_curves}
-    pictures = {name: lambda path, f=f: f(result).savefig(path, dpi=150) for name, f in draw.items()}
-    return files + write_files(folder, pictures)
+    pictures = {name: lambda path, f=f: f(result).savefig(path, dpi=150) for name, f in PICTURES.items()}
+    return write_files(folder, {**writers(result), **pictures})
 
 
 def _cell(column: str, value: object) -> str:

@@ -65,18 +65,18 @@ class SweepResult:
         frame["diverged"] = ((self.diverged_at >= 0)[..., None] & (self.diverged_at[..., None] <= self.steps)).ravel()
         return frame
 
-    def table(self, metric: str = "test_accuracy", threshold: float = 0.95) -> "pd.DataFrame":
+    def table(self, metric: str | None = None, threshold: float = 0.95) -> "pd.DataFrame":
         """The points from best to worst, see `table.rank`."""
         _need_pandas()
         from .table import rank
 
         return rank(self, metric, threshold)
 
-    def save(self, folder: str | Path) -> list[Path]:
-        """Writes `runs.csv` (`frame`), `table.csv` and `sweep.json`, see `saving.save`."""
+    def save(self, folder: str | Path, metric: str | None = None) -> list[Path]:
+        """Writes `runs.csv` (`frame`), `table.csv` (ranked by `metric`) and `sweep.json`, see `saving.save`."""
         from .saving import save
 
-        return save(self, folder)
+        return save(self, folder, metric)
 
 
 def join(results: Sequence[SweepResult]) -> SweepResult:
@@ -111,7 +111,7 @@ def join(results: Sequence[SweepResult]) -> SweepResult:
 
 def _need_pandas() -> None:
     if importlib.util.find_spec("pandas") is None:
-        raise ImportError('Tables of results need pandas: pip install "momentum_optax[sweep]"')
+        raise ImportError('Tables of results need pandas: pip install ".[sweep]" in a clone')
 
 
 def versions() -> dict[str, str]:

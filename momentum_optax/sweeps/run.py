@@ -1,5 +1,6 @@
 """The sweep itself."""
 
+import operator
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +20,7 @@ from .trial import Trial
 
 def sweep(
     trial: Trial,
-    points: Points | Sequence[Mapping[str, float]],
+    points: Points | Mapping[str, float] | Sequence[Mapping[str, float]],
     *,
     seeds: int | Sequence[int] = 5,
     steps: int = 300,
@@ -60,18 +61,16 @@ def sweep(
     """
     points = points if isinstance(points, Points) else Points(points)
     seeds = _check_seeds(seeds)
-    if steps < 1:
-        raise ValueError(f"steps must be at least 1, not {steps}.")
-    every = max(1, steps // 10) if evaluate_every is None else min(evaluate_every, steps)
-    if every < 1:
-        raise ValueError(f"evaluate_every must be at least 1, not {evaluate_every}.")
-    devices = jax.devices() if devices is None else devices
+    steps = _whole("steps", steps)
+    every = max(1, steps // 10) if evaluate_every is None else min(_whole("evaluate_every", evaluate_every), steps)
+    devices = jax.devices() if devices is None else list(devices)
+    if not devices:
+        raise ValueError("devices must hold at least one device; None stands for all.")
     on_cpu = devices[0].platform == "cpu"
     if threads is None:
         threads = cpu_count() if on_cpu and len(devices) == 1 else 1
-    for name, value in {"threads": threads, "lanes_per_chunk": lanes_per_chunk}.items():
-        if value is not None and value < 1:
-            raise ValueError(f"{name} must be at least 1, not {value}.")
+    threads = _whole("threads", threads)
+    lanes_per_chunk = None if lanes_per_chunk is None else _whole("lanes_per_chunk", lanes_per_chunk)
     if threads > 1 and len(devices) > 1:
         raise ValueError(f"threads={threads} is for a single device, but there are {len(devices)} devices.")
     chunk = CPU_CHUNK if lanes_per_chunk is None and on_cpu else lanes_per_chunk
@@ -124,12 +123,33 @@ def cpu_count() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def use_all_cores() -> None:
+    """Makes each core a device, unless JAX has started (then `sweep` uses threads) or the user has chosen."""
+    chosen = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
+    if not chosen and jax.config.jax_num_cpu_devices <= 0:  # pyright: ignore[reportAttributeAccessIssue]
+        try:
+            jax.config.update("jax_num_cpu_devices", cpu_count())
+        except RuntimeError:
+            return
+
+
+def _whole(name: str, value: Any, least: int = 1) -> int:
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = least - 1
+    if isinstance(value, bool) or number < least:
+        raise ValueError(f"{name} must be a whole number of at least {least}, not {value!r}.")
+    return number
+
+
 def _check_seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
-    if isinstance(seeds, int):
-        seeds = range(seeds)
-    if len(seeds) == 0 or len(set(seeds)) < len(seeds) or min(seeds) < 0:
-        raise ValueError(f"seeds must be a positive count, or different non-negative integers, not {list(seeds)}.")
-    return tuple(int(seed) for seed in seeds)
+    if not np.iterable(seeds):
+        return tuple(range(_whole("seeds, as a count,", seeds)))
+    found = tuple(_whole("each of seeds", seed, least=0) for seed in seeds)
+    if not found or len(set(found)) < len(found):
+        raise ValueError(f"seeds must be a count, or one or more different whole numbers, not {list(found)}.")
+    return found
 
 
 def _mark(diverged_at: np.ndarray, losses: np.ndarray, metrics: Mapping[str, np.ndarray], start: int) -> None:

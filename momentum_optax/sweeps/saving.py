@@ -1,9 +1,10 @@
 """Files that are there as a whole or not at all."""
 
+import errno
 import json
 import os
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,12 +17,13 @@ FLOAT = "%.7g"
 """Metrics are float32; more digits would be noise."""
 
 
-def save(result: "SweepResult", folder: str | Path) -> list[Path]:
+def save(result: "SweepResult", folder: str | Path, metric: str | None = None) -> list[Path]:
     """Writes the results of a sweep.
 
     Args:
       result: the sweep.
       folder: where to; made if missing, files of the same names are replaced.
+      metric: what to rank by, see `table.rank`.
 
     Returns:
       The files: `runs.csv` with one row for each run and evaluation, `table.csv` with the ranking and
@@ -30,19 +32,21 @@ def save(result: "SweepResult", folder: str | Path) -> list[Path]:
     Raises:
       OSError: the folder cannot be written; no file of an earlier sweep has been touched.
     """
+    return write_files(folder, writers(result, metric))
+
+
+def writers(result: "SweepResult", metric: str | None = None) -> dict[str, Callable[[Path], object]]:
+    """What `save` writes: by file name, a function that writes to the path it is given."""
     from .results import versions
 
-    ranking = result.table()
+    ranking = result.table(metric)
     rows = [{k: _plain(v) for k, v in row.items()} for row in ranking.to_dict("records")]
     description = {"settings": dict(result.settings), "versions": versions(), "table": rows}
-    return write_files(
-        folder,
-        {
-            "runs.csv": lambda path: result.frame().to_csv(path, index=False, float_format=FLOAT),
-            "table.csv": lambda path: ranking.to_csv(path, index=False, float_format=FLOAT),
-            "sweep.json": lambda path: path.write_text(json.dumps(description, indent=2) + "\n"),
-        },
-    )
+    return {
+        "runs.csv": lambda path: result.frame().to_csv(path, index=False, float_format=FLOAT),
+        "table.csv": lambda path: ranking.to_csv(path, index=False, float_format=FLOAT),
+        "sweep.json": lambda path: path.write_text(json.dumps(description, indent=2) + "\n"),
+    }
 
 
 def write_files(folder: str | Path, writers: Mapping[str, Callable[[Path], object]]) -> list[Path]:
@@ -67,27 +71,37 @@ def write_files(folder: str | Path, writers: Mapping[str, Callable[[Path], objec
             write(path)
             with path.open("rb+") as file:
                 os.fsync(file.fileno())
+        _refuse_folders(folder, writers)
         for name in writers:
             os.replace(Path(draft) / name, folder / name)
     return [folder / name for name in writers]
 
 
-def check_writable(folder: str | Path) -> None:
+def check_writable(folder: str | Path, names: Iterable[str] = ()) -> None:
     """Fails if `write_files` could not write into a folder, and leaves nothing behind.
 
     Args:
       folder: an existing folder, or one to be made.
+      names: the files to be written.
 
     Raises:
-      OSError: it is a file, or neither it nor its nearest existing parent can be written.
+      OSError: it is a file, or neither it nor its nearest existing parent can be written, or a folder is in the
+        place of one of the files.
     """
     folder = Path(folder).absolute()
+    _refuse_folders(folder, names)
     while not folder.exists():
         folder = folder.parent
     if not folder.is_dir():
         raise NotADirectoryError(f"{folder} is a file, not a folder")
     with tempfile.TemporaryFile(dir=folder):
         pass
+
+
+def _refuse_folders(folder: Path, names: Iterable[str]) -> None:
+    for name in names:
+        if (folder / name).is_dir():
+            raise IsADirectoryError(errno.EISDIR, f"{name} is a folder")
 
 
 def _plain(value: object) -> object:

@@ -1,6 +1,5 @@
 """A trial from a model, data and an optimizer."""
 
-import functools
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -9,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from .. import _evaluation as evaluation
+from .._evaluation import eval_params, lookahead_params
 from .trial import Hyper, Trial
 
 
@@ -51,7 +50,7 @@ def supervised(
     loss: Callable[[Any, Any], jax.Array] = cross_entropy,
     metrics: Mapping[str, Callable[[Any, Any], jax.Array]] | None = None,
     batch_size: int = 32,
-    eval_params: Callable[[Any, Any], Any] = evaluation.eval_params,
+    eval_params: Callable[[Any, Any], Any] = eval_params,
 ) -> Trial:
     """A trial that trains a model on batches and tests it on held-out data.
 
@@ -110,7 +109,7 @@ def supervised(
             predictions, new = train(params, rest, inputs)
             return jnp.mean(loss(predictions, targets)), new
 
-        (value, rest), gradients = jax.value_and_grad(objective, has_aux=True)(_ahead(memory, params))
+        (value, rest), gradients = jax.value_and_grad(objective, has_aux=True)(lookahead_params(memory, params))
         tx = optax.with_extra_args_support(optimizer(hyper))
         updates, memory = tx.update(gradients, memory, params, value=value)
         return (optax.apply_updates(params, updates), rest, memory), value
@@ -125,12 +124,8 @@ def supervised(
     return Trial(draw, plan, fetch, init, step, evaluate, data, sizes)
 
 
-@functools.lru_cache(maxsize=16)
 def _network(model):
-    """`draw(key)`, `train(params, rest, inputs)`, which returns `rest` too, and `test(params, rest, inputs)`.
-
-    Cached, so that several methods with the same model share the compiled `draw`.
-    """
+    """`draw(key)`, `train(params, rest, inputs)`, which returns `rest` too, and `test(params, rest, inputs)`."""
     if isinstance(model, tuple):
         init, apply = model
         return (
@@ -141,7 +136,7 @@ def _network(model):
     try:
         from flax import nnx
     except ImportError as error:
-        raise ImportError('A flax.nnx model needs Flax: pip install "momentum_optax[sweep]"') from error
+        raise ImportError('A flax.nnx model needs Flax: pip install ".[sweep]" in a clone') from error
 
     def build(key):
         module = model(nnx.Rngs(key))
@@ -169,16 +164,6 @@ def _network(model):
         return nnx.merge(testing, params, rest, copy=True)(inputs)
 
     return draw, train, test
-
-
-def _ahead(memory: Any, params: Any) -> Any:
-    """Where a method wants its gradient: at the params, unless its state says otherwise."""
-
-    def looks(state: Any) -> bool:
-        return isinstance(state, evaluation.LooksAhead)
-
-    found = any(map(looks, jax.tree.leaves(memory, is_leaf=looks)))
-    return evaluation.lookahead_params(memory, params) if found else params
 
 
 def _check(data: Data) -> None:

@@ -9,16 +9,17 @@ if TYPE_CHECKING:
     from .results import SweepResult
 
 
-def rank(result: "SweepResult", metric: str = "test_accuracy", threshold: float = 0.95) -> pd.DataFrame:
+def rank(result: "SweepResult", metric: str | None = None, threshold: float = 0.95) -> pd.DataFrame:
     """The points from best to worst.
 
     First come the points of which no run diverged, then the others, fewer diverged runs first. Among these a
-    higher median of the metric wins; then fewer steps to the threshold; then a smaller spread; then the
+    better median of the metric wins; then fewer steps to the threshold; then a smaller spread; then the
     earlier point.
 
     Args:
       result: the sweep.
-      metric: what to rank by, larger being better.
+      metric: what to rank by; `None` for `test_accuracy`, or `test_loss` where there is none. Larger is better, except
+        if the name ends in `loss`.
       threshold: what value of the metric the steps are counted to.
 
     Returns:
@@ -30,6 +31,8 @@ def rank(result: "SweepResult", metric: str = "test_accuracy", threshold: float 
     Raises:
       KeyError: there is no such metric.
     """
+    if metric is None:
+        metric = "test_accuracy" if "test_accuracy" in result.metrics else "test_loss"
     if metric not in result.metrics:
         raise KeyError(f"There is no metric {metric!r}; there are {sorted(result.metrics)}.")
     final = np.where(result.diverged, np.nan, result.final(metric))
@@ -45,15 +48,21 @@ def rank(result: "SweepResult", metric: str = "test_accuracy", threshold: float 
     table["diverged"] = result.diverged.sum(axis=1)
     order = ["diverged", metric, steps_name, f"{metric}_spread"]
     # Stable, so that what is still tied keeps the order of the points.
-    table = table.sort_values(order, ascending=[True, False, True, True], kind="stable")
+    table = table.sort_values(order, ascending=[True, is_loss(metric), True, True], kind="stable")
     table.index.name = "point"
     table.insert(0, "rank", np.arange(1, len(table) + 1))
     return table
 
 
+def is_loss(metric: str) -> bool:
+    """Whether smaller is better."""
+    return metric.endswith("loss")
+
+
 def steps_to(result: "SweepResult", metric: str, threshold: float) -> np.ndarray:
     """Median over seeds of the steps until a metric first reaches a threshold, `[points]`; NaN for never."""
-    reached = result.metrics[metric] >= threshold
+    values = result.metrics[metric]
+    reached = values <= threshold if is_loss(metric) else values >= threshold
     first = np.where(reached.any(axis=-1), result.steps[reached.argmax(axis=-1)], np.inf)
     # The upper middle of an even number: the mean of a number and never would be never anyway.
     median = np.sort(first, axis=1)[:, first.shape[1] // 2]

@@ -22,16 +22,14 @@ def _untraceable(count: Any) -> float:
 def bad_arguments_are_refused(case: Case) -> None:
     """What cannot be right is refused by construction or `init`, with a message that names the argument.
 
-    Among it is a schedule that asks Python's `if` about the count, and None, which stands for 0 only as a decay.
+    Among it is a schedule that asks Python's `if` about the count.
     """
     for name in case.hyperparameters:
         values: list[Any] = [float("nan"), "fast", True, jnp.ones(2), {"nonsense": 0.5}, _untraceable]
         if name in case.decays:
             values += [1.0, -0.1, jnp.asarray(1.5), {"dense": 2.0}, lambda count: 1.0 + 0 * count]
-        else:
-            values += [None]
         if name == "learning_rate":
-            values += [-0.1, float("inf"), lambda count: -1.0 + 0 * count]
+            values += [None, -0.1, float("inf"), lambda count: -1.0 + 0 * count]
         for value in values:
             message = _refusal(case, name, value, (TypeError, ValueError))
             assert name in message, f"the message about {name}={value!r} does not name the argument: {message}"

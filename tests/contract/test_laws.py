@@ -1,6 +1,7 @@
 """Every row of the catalogue, and a few expressions that are in none, under every law."""
 
 import jax
+import jax.numpy as jnp
 import optax
 import pytest
 
@@ -68,3 +69,16 @@ CASES = [
 )
 def test_law_holds(case, law):
     law.holds(case)
+
+
+@pytest.mark.parametrize(
+    ("method", "name"),
+    [pytest.param(m, h.name, id=f"{m.name}-{h.name}") for m in CATALOG for h in m.hyperparameters],
+)
+def test_none_is_a_decay_of_zero_and_nothing_else(method, name):
+    build = lambda: method.build(**{**method.defaults, name: None}).init(jnp.ones(2))  # noqa: E731
+    if name in method.decays:
+        build()
+    else:
+        with pytest.raises(TypeError, match=f"{name}|weight"):
+            build()

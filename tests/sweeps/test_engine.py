@@ -75,6 +75,22 @@ def test_threads_of_one_device(threads):
     assert_same(result)
 
 
+def test_threads_keep_the_callers_context():
+    def run(threads):
+        return sweep(
+            problem.make_trial(), POINTS, seeds=2, steps=6, evaluate_every=4, devices=jax.devices()[:1], threads=threads
+        )
+
+    with jax.enable_x64(True):
+        assert run(2).metrics["test_loss"].dtype == np.float64
+        assert_same(run(2), run(1), rtol=1e-12)
+
+
+def test_numpys_whole_numbers_are_whole():
+    result = sweep(TRIAL, {"learning_rate": 0.1, "beta": 0.9}, seeds=np.int64(2), steps=np.int32(2))
+    assert (result.seeds, result.steps.tolist()) == ((0, 1), [1, 2])
+
+
 @pytest.mark.parametrize("chunk", [1, 4, 100])
 def test_chunks_change_nothing(chunk):
     result = sweep(
@@ -175,12 +191,20 @@ def test_a_second_sweep_of_a_trial_compiles_nothing():
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"steps": 0}, "steps must be at least 1, not 0"),
-        ({"seeds": 0}, "seeds must be a positive count"),
-        ({"seeds": [1, 1]}, "different non-negative integers"),
-        ({"evaluate_every": 0}, "evaluate_every must be at least 1"),
-        ({"lanes_per_chunk": 0}, "lanes_per_chunk must be at least 1"),
-        ({"threads": 0}, "threads must be at least 1"),
+        ({"steps": 0}, "steps must be a whole number of at least 1, not 0"),
+        ({"steps": 6.0}, "steps must be a whole number of at least 1, not 6.0"),
+        ({"seeds": 0}, "seeds, as a count, must be a whole number of at least 1, not 0"),
+        ({"seeds": True}, "seeds, as a count, .* not True"),
+        ({"seeds": 2.0}, "seeds, as a count, .* not 2.0"),
+        ({"seeds": []}, "one or more different whole numbers"),
+        ({"seeds": [1, 1]}, "one or more different whole numbers"),
+        ({"seeds": [0.2, 0.7]}, "each of seeds must be a whole number of at least 0, not 0.2"),
+        ({"seeds": [0, -1]}, "each of seeds .* not -1"),
+        ({"evaluate_every": 0}, "evaluate_every must be a whole number of at least 1"),
+        ({"evaluate_every": 2.5}, "evaluate_every must be a whole number of at least 1, not 2.5"),
+        ({"lanes_per_chunk": 0}, "lanes_per_chunk must be a whole number of at least 1"),
+        ({"threads": 0}, "threads must be a whole number of at least 1"),
+        ({"devices": []}, "devices must hold at least one device"),
     ],
 )
 def test_bad_arguments(options, words):

@@ -1,9 +1,13 @@
 import math
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
 from momentum_optax.sweeps.lanes import lay_out, pad
+from momentum_optax.sweeps.run import cpu_count
 
 
 @pytest.mark.parametrize("chunk", [None, 1, 4, 16])
@@ -30,6 +34,14 @@ def test_the_cut_wastes_least():
     assert lay_out(4, 4, 2, None).workers == (2, 1)
     assert lay_out(8, 32, 2, 16).chunk == (1, 16)
     assert lay_out(64, 1, 2, 16).chunk == (16, 1)
+
+
+@pytest.mark.parametrize(("flags", "devices"), [("--xla_force_host_platform_device_count=3", 3), ("", cpu_count())])
+def test_all_cores_unless_the_user_has_chosen(flags, devices):
+    script = "import jax; from momentum_optax.sweeps.run import *; use_all_cores(); print(len(jax.devices('cpu')))"
+    run = [sys.executable, "-c", script]
+    done = subprocess.run(run, env=os.environ | {"XLA_FLAGS": flags}, capture_output=True, text=True, check=True)
+    assert int(done.stdout) == devices
 
 
 def test_padding_repeats_the_last():

@@ -42,6 +42,17 @@ def test_heat_maps_have_a_panel_for_each_method_and_hatch_what_diverged():
     assert [label.get_text() for label in first.get_yticklabels()] == ["0.1", "1"]
 
 
+def test_a_cell_shows_the_best_of_its_points():
+    points = tuple(grid(nu=[0.1, 0.5, 0.9], learning_rate=[0.01, 0.1], beta=[0.0, 0.9]))
+    accuracy = np.random.default_rng(0).uniform(0.5, 0.99, (len(points), 1, 1)).astype(np.float32)
+    lost = np.full((len(points), 1), -1)
+    result = SweepResult(points, (0,), np.array([10]), {"test_accuracy": accuracy}, lost, {})
+    shown = heat_maps(result).axes[0].collections[0].get_array()
+    best = accuracy.reshape(3, 2, 2).max(axis=0)
+    # [nu, learning rate, beta] to rows of 1 - beta, rising.
+    np.testing.assert_allclose(shown, 1 - best.T[::-1], rtol=1e-6)
+
+
 def test_learning_curves_show_each_methods_best_with_its_spread():
     result = join([make("a"), make("b", lost=[(0, 0)])])
     figure = learning_curves(result)

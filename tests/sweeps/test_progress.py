@@ -1,6 +1,7 @@
 import io
 
 import numpy as np
+import pytest
 
 from momentum_optax.sweeps import Progress, progress_bar
 
@@ -29,6 +30,14 @@ def test_few_lines_unless_a_sweep_ends():
         for step in range(1, 11):
             report(progress("a", step, float(step)))
     assert [line.split(",")[0] for line in out.getvalue().splitlines()] == [" 10%  a step 1/10", "100%  a step 10/10"]
+
+
+def test_an_unknown_label_is_named():
+    with (
+        progress_bar(["a"], stream=io.StringIO()) as report,
+        pytest.raises(ValueError, match=r"labels \['a'\], but this one's is ''"),
+    ):
+        report(progress("", 1, 1.0))
 
 
 def test_a_bar_on_a_terminal(monkeypatch):

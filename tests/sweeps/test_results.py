@@ -138,6 +138,31 @@ def test_nothing_is_half_written(tmp_path):
     assert (tmp_path / "a").read_text() == "new a"
 
 
+def test_a_folder_in_the_place_of_a_file_is_refused_before_any_file_is_moved(tmp_path):
+    (tmp_path / "b").mkdir()
+    with pytest.raises(IsADirectoryError, match="b is a folder"):
+        check_writable(tmp_path, ["a", "b"])
+    with pytest.raises(IsADirectoryError, match="b is a folder"):
+        write_files(tmp_path, {name: lambda path: path.write_text("new") for name in "ab"})
+    assert [f.name for f in tmp_path.iterdir()] == ["b"]
+
+
+def test_a_regression_is_ranked_by_its_loss(tmp_path):
+    result = make([[[2, 1.5]], [[1, 0.5]], [[2, 0.9]]])
+    result = dataclasses.replace(result, metrics={"test_loss": result.metrics["test_accuracy"]})
+    table = result.table()
+    assert table.index.tolist() == [1, 2, 0]
+    assert table["steps_to_0.95"].tolist()[:2] == [20, 20]
+    result.save(tmp_path)
+    assert pd.read_csv(tmp_path / "table.csv")["test_loss"].tolist() == pytest.approx([0.5, 0.9, 1.5])
+    both = dataclasses.replace(make([[[0, 1]], [[1, 2]]]), metrics=dict.fromkeys(["test_accuracy", "test_loss"]))
+    both.metrics.update(test_accuracy=np.float32([[[1]], [[2]]]), test_loss=np.float32([[[1]], [[2]]]))
+    both = dataclasses.replace(both, steps=np.array([10]))
+    assert both.table().index.tolist() == [1, 0]
+    both.save(tmp_path, metric="test_loss")
+    assert pd.read_csv(tmp_path / "table.csv")["test_loss"].tolist() == [1, 2]
+
+
 def test_check_writable_leaves_nothing_behind(tmp_path):
     check_writable(tmp_path / "x" / "y")
     assert list(tmp_path.iterdir()) == []

@@ -8,6 +8,7 @@ from flax import nnx
 
 from momentum_optax.problems import digits
 from momentum_optax.sweeps import accuracy, cross_entropy, supervised, sweep
+from momentum_optax.sweeps.engine import draw_program
 
 
 class Regularized(nnx.Module):
@@ -41,6 +42,33 @@ def test_nnx_model_with_batch_statistics_and_dropout_equals_flax_by_hand():
         model.eval()
         expected = cross_entropy(model(data.test_inputs), data.test_targets).mean()
         np.testing.assert_allclose(result.metrics["test_loss"][p, 1, -1], expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["nnx", "functions"])
+def test_a_model_that_changed_under_the_same_name_is_built_anew(kind):
+    width = 4
+
+    class Net(nnx.Module):
+        def __init__(self, rngs):
+            self.first, self.last = nnx.Linear(4, width, rngs=rngs), nnx.Linear(width, 3, rngs=rngs)
+
+        def __call__(self, inputs):
+            return self.last(self.first(inputs))
+
+    def init(key):
+        return jax.random.normal(key, (4, width))
+
+    def apply(params, inputs):
+        return (inputs @ params)[:, :3]
+
+    model = Net if kind == "nnx" else (init, apply)
+    sizes = []
+    for width in (4, 8):  # noqa: B007
+        trial = supervised(model, problem.make_data(), optimizer=lambda hp: optax.sgd(hp["learning_rate"]))
+        sweep(trial, {"learning_rate": 0.1}, seeds=1, steps=1)
+        params, _ = draw_program(trial.draw)(jax.random.key(0))
+        sizes.append(sum(p.size for p in jax.tree.leaves(params)))
+    assert sizes == ([4 * 5 + 3 * 5, 8 * 5 + 3 * 9] if kind == "nnx" else [16, 32])
 
 
 def test_every_epoch_visits_every_sample_once_in_an_order_of_its_own():
