@@ -44,8 +44,8 @@ def _moved(method: str, kind: type, state: optax.OptState, params: optax.Params)
 
 def _pure(tree: Any) -> Any:
     """The tree without the variables of `flax.nnx`, which differ between a model and an `nnx.Optimizer`."""
-    nnx = sys.modules.get("flax.nnx")
-    return tree if nnx is None else nnx.as_pure(tree)
+    as_pure = getattr(sys.modules.get("flax.nnx"), "as_pure", None)
+    return tree if as_pure is None else as_pure(tree)
 
 
 def eval_params(state: optax.OptState, params: optax.Params) -> optax.Params:
