@@ -178,7 +178,7 @@ def join(*parts: optax.GradientTransformation) -> optax.GradientTransformationEx
 
     def update(updates, state, params=None, **extra):
         steps, new = chain.update(leafwise.widen_tree(updates), state, params, **extra)
-        return leafwise.emit(lambda _, step: step, updates, (steps,)), leafwise.like(new, state)
+        return leafwise.emit(lambda _, step: step, updates, (steps,)), new
 
     return transformation(chain.init, update)
 

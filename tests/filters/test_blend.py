@@ -57,6 +57,15 @@ def test_a_part_with_a_plain_zero_weight_costs_nothing():
     assert [leaf.shape for leaf in jax.tree.leaves(state)] == [()]  # the count alone
 
 
+def test_a_part_that_would_widen_its_state_is_held_to_its_dtype():
+    params = jnp.ones(3, jnp.bfloat16)
+    for tx in (mo.blend((1.0, optax.trace(0.9))), mo.divide(optax.trace(0.9), by=optax.trace(0.5))):
+        state = tx.init(params)
+        updates, after = tx.update(params, state, params)
+        assert updates.dtype == jnp.bfloat16
+        assert [x.dtype for x in jax.tree.leaves(after)] == [x.dtype for x in jax.tree.leaves(state)]
+
+
 def test_a_sum_of_nothing_is_zero():
     updates, _ = feed(mo.blend((0.0, mo.trace(0.9))), GRADIENTS)
     np.testing.assert_array_equal(updates, np.zeros_like(GRADIENTS))
