@@ -57,6 +57,14 @@ def test_a_part_with_a_plain_zero_weight_costs_nothing():
     assert [leaf.shape for leaf in jax.tree.leaves(state)] == [()]  # the count alone
 
 
+def test_parts_are_not_rounded_before_the_sum():
+    """What bfloat16 cannot tell from 1 is told apart from it, because only the sum is rounded."""
+    tx = mo.blend((1.0, optax.scale(1 + 2.0**-10)), (-1.0, mo.identity()))
+    g = jnp.ones(3, jnp.bfloat16)
+    updates, _ = tx.update(g, tx.init(g))
+    np.testing.assert_array_equal(updates, np.full(3, 2.0**-10))
+
+
 def test_a_part_that_would_widen_its_state_is_held_to_its_dtype():
     params = jnp.ones(3, jnp.bfloat16)
     for tx in (mo.blend((1.0, optax.trace(0.9))), mo.divide(optax.trace(0.9), by=optax.trace(0.5))):
