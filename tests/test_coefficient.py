@@ -187,3 +187,14 @@ def test_stored_values_are_copies():
     kept = coefficient.stored(mine)
     kept.delete()
     assert float(mine) == 0.5
+
+
+@pytest.mark.parametrize("one", [np.uint8(1), np.array(1, np.int8), jnp.uint32(1), True + 0])
+def test_an_integer_is_a_number_and_not_arithmetic_modulo_its_size(one):
+    """The negative of an unsigned 1 is 255, and the square of a narrow 100 is 16."""
+    tx = mo.heavy_ball(one, beta=0.5)
+    update, _ = tx.update(jnp.ones(2), tx.init(jnp.ones(2)))
+    np.testing.assert_array_equal(update, [-1.0, -1.0])
+    tx = mo.pnm(1.0, beta=0.0, beta0=np.int8(100))
+    update, _ = tx.update(jnp.ones(2), tx.init(jnp.ones(2)))
+    np.testing.assert_allclose(update, -101 / np.sqrt(101.0**2 + 100.0**2), rtol=1e-6)
