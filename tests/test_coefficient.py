@@ -6,6 +6,7 @@ import numpy as np
 import optax
 import pytest
 
+import momentum_optax as mo
 from momentum_optax import _coefficient as coefficient
 
 RANGES = {
