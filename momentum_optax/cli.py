@@ -1,9 +1,11 @@
 """The command line: `momentum-optax sweep` and `momentum-optax methods`."""
 
+import contextlib
 import difflib
 import math
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated
@@ -20,7 +22,7 @@ except ImportError as error:
 
 from .catalog import CATALOG, Method
 from .problems.methods import Options, beta_name, sweeps, together
-from .sweeps import SweepResult, progress_bar
+from .sweeps import Progress, SweepResult, progress_bar
 from .sweeps.points import to_float32
 from .sweeps.run import use_all_cores
 from .sweeps.saving import check_writable
@@ -91,7 +93,8 @@ def sweep(
     interrupted = False
     try:
         # Imports and data too, for these take seconds, in which Ctrl-C must be heard.
-        _compare(rows, options, output, finished)
+        with _interruptible() as check:
+            _compare(rows, options, output, finished, check)
     except KeyboardInterrupt:
         interrupted = True
     if finished:
@@ -126,7 +129,33 @@ def _description(row: Method) -> str:
     return "\n".join([row.summary, *equations, row.source, row.url])
 
 
-def _compare(rows: list[Method], options: Options, output: Path, finished: list[SweepResult]) -> None:
+@contextlib.contextmanager
+def _interruptible() -> Iterator[Callable[[], None]]:
+    """Ctrl-C that is not lost: JAX runs callbacks of the garbage collector, in which Python ignores exceptions.
+
+    Gives a function that raises KeyboardInterrupt if there was a Ctrl-C before.
+    """
+    heard: list[int] = []
+
+    def handler(signum: int, frame: object) -> None:
+        del frame
+        heard.append(signum)
+        raise KeyboardInterrupt
+
+    def check() -> None:
+        if heard:
+            raise KeyboardInterrupt
+
+    previous = signal.signal(signal.SIGINT, handler)
+    try:
+        yield check
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+def _compare(
+    rows: list[Method], options: Options, output: Path, finished: list[SweepResult], check: Callable[[], None]
+) -> None:
     """Checks what takes a moment, and sweeps; each method that is finished is added to `finished`."""
     _need_sweep_extra()
     from .problems import digits
@@ -141,7 +170,12 @@ def _compare(rows: list[Method], options: Options, output: Path, finished: list[
     except OSError as error:
         raise _unwritable(output, error) from error
     with progress_bar(options.method) as progress:
-        for result in sweeps(rows, options, progress):
+
+        def report_and_check(state: Progress) -> None:
+            progress(state)
+            check()
+
+        for result in sweeps(rows, options, report_and_check):
             finished.append(result)  # at once, for Ctrl-C to keep it
 
 

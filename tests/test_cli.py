@@ -1,3 +1,4 @@
+import contextlib
 import json
 import re
 import signal
@@ -225,3 +226,13 @@ def test_ctrl_c_before_any_method_is_finished_writes_nothing(tmp_path):
     assert process.returncode == 130, rest
     assert "Interrupted: no method was finished, nothing was written." in rest
     assert not (tmp_path / "none").exists()
+
+
+def test_a_ctrl_c_that_python_ignores_is_heard_at_the_next_report():
+    """As in a callback of the garbage collector, whose exceptions are printed and dropped."""
+    with cli._interruptible() as check:
+        check()
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            check()
