@@ -63,25 +63,19 @@ def test_the_records_name_the_versions_that_made_them():
 
 
 @pytest.mark.parametrize("nesterov", [False, True])
-def test_traced_numbers_replay_torch(nesterov):
+@pytest.mark.parametrize(
+    ("build", "reference"),
+    [(mo.compat.torch_sgd, oracles.torch_sgd), (mo.compat.keras_sgd, oracles.keras_sgd)],
+    ids=["torch", "keras"],
+)
+def test_traced_numbers_replay_the_peer(build, reference, nesterov):
     ours = descend(
-        lambda **numbers: mo.compat.torch_sgd(**numbers, nesterov=nesterov),
+        lambda **numbers: build(**numbers, nesterov=nesterov),
         {"learning_rate": 0.02, "momentum": 0.9, "weight_decay": 0.1},
         traced=True,
     )
-    expected = oracles.torch_sgd(curved, START, STEPS, 0.02, 0.9, nesterov=nesterov, weight_decay=0.1)
+    expected = reference(curved, START, STEPS, 0.02, 0.9, nesterov=nesterov, weight_decay=0.1)
     assert_close(ours.params, expected)
-
-
-@pytest.mark.parametrize("nesterov", [False, True])
-def test_traced_numbers_replay_keras(nesterov):
-    ours = descend(
-        lambda **numbers: mo.compat.keras_sgd(**numbers, nesterov=nesterov),
-        {"learning_rate": 0.02, "momentum": 0.9, "weight_decay": 0.1},
-        traced=True,
-    )
-    reference = oracles.keras_sgd(curved, START, STEPS, 0.02, 0.9, nesterov=nesterov, weight_decay=0.1)
-    assert_close(ours.params, reference)
 
 
 @pytest.mark.parametrize("dampening", [0.4, {"w": 0.4, "b": {"deep": 0.4}}])
