@@ -1,10 +1,11 @@
 """Methods that train at one point and answer at another."""
 
-import sys
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import jax
 import optax
+
+from ._paths import pure
 
 
 @runtime_checkable
@@ -28,7 +29,7 @@ class LooksAhead(Protocol):
 def _moved(method: str, kind: type, state: optax.OptState, params: optax.Params) -> optax.Params:
     """The params after every state of the kind has moved its own leaves."""
     structure = jax.tree.structure(params)
-    state, point = _pure(state), _pure(params)
+    state, point = pure(state), pure(params)
     moved: set[int] = set()
     for part in jax.tree.leaves(state, is_leaf=lambda x: isinstance(x, kind)):
         if not isinstance(part, kind):
@@ -40,12 +41,6 @@ def _moved(method: str, kind: type, state: optax.OptState, params: optax.Params)
             raise ValueError(f"{method}: two methods in the state move the same params; pass the state of one.")
         moved |= own
     return structure.unflatten(jax.tree.leaves(point)) if moved else params
-
-
-def _pure(tree: Any) -> Any:
-    """The tree without the variables of `flax.nnx`, which differ between a model and an `nnx.Optimizer`."""
-    as_pure = getattr(sys.modules.get("flax.nnx"), "as_pure", None)
-    return tree if as_pure is None else as_pure(tree)
 
 
 def eval_params(state: optax.OptState, params: optax.Params) -> optax.Params:

@@ -4,7 +4,7 @@ A tree of coefficients is matched with the params by the *names* along the path,
 fits a FrozenDict, an `nnx.State` or a dataclass, and may be shallower than they are.
 """
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -13,14 +13,7 @@ import optax
 
 from ._coefficient import is_leaf as coefficient_leaf
 from ._coefficient import is_single
-
-
-def _key(entry: Any) -> Hashable:
-    """The name of one step along a path, the same for every container."""
-    for attribute in ("key", "name", "idx"):
-        if hasattr(entry, attribute):
-            return getattr(entry, attribute)
-    return entry
+from ._paths import key
 
 
 def is_none(x: Any) -> bool:
@@ -48,12 +41,12 @@ def groups(coefficient: Any, tree: Any, is_leaf: Callable[[Any], bool] = is_none
     """
     flat, _ = jax.tree_util.tree_flatten_with_path(coefficient, is_leaf=coefficient_leaf)
     parts = [Group(value, jax.tree_util.keystr(path), []) for path, value in flat]
-    by_path = {tuple(map(_key, path)): part for (path, _), part in zip(flat, parts, strict=True)}
+    by_path = {tuple(map(key, path)): part for (path, _), part in zip(flat, parts, strict=True)}
     for i, (path, leaf) in enumerate(jax.tree_util.tree_flatten_with_path(tree, is_leaf=is_leaf)[0]):
-        keys = tuple(map(_key, path))
+        keys = tuple(map(key, path))
         prefixes = (keys[:depth] for depth in range(len(keys) + 1))
         around = [by_path[prefix] for prefix in prefixes if prefix in by_path]
-        inside = [part for key, part in by_path.items() if key[: len(keys)] == keys] if is_absent(leaf) else []
+        inside = [part for at, part in by_path.items() if at[: len(keys)] == keys] if is_absent(leaf) else []
         for part in around or inside:
             part.leaves.append(i)
     return parts

@@ -1,0 +1,71 @@
+"""Leaves by name: the path of a leaf as a string, the same for every container, and patterns over such paths.
+
+`encoder/layers/0/kernel` is the path of a leaf in a dict of dicts, in a FrozenDict, in an `nnx.State` and in an equinox
+module alike. The path of a bare array is the empty string.
+"""
+
+import fnmatch
+import re
+import sys
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import Any, TypeAlias
+
+import jax
+
+Pattern: TypeAlias = str | re.Pattern[str]
+"""Names leaves: a glob for the path of a leaf or of a branch, or a compiled regular expression to be found in it."""
+
+
+def pure(tree: Any) -> Any:
+    """The tree without the variables of `flax.nnx`, which differ between a model and an `nnx.Optimizer`."""
+    as_pure = getattr(sys.modules.get("flax.nnx"), "as_pure", None)
+    return tree if as_pure is None else as_pure(tree)
+
+
+def key(entry: Any) -> Hashable:
+    """The name of one step along a path, the same for every container."""
+    for attribute in ("key", "name", "idx"):
+        if hasattr(entry, attribute):
+            return getattr(entry, attribute)
+    return entry
+
+
+def joined(path: Iterable[Any]) -> str:
+    """A path of JAX as a string."""
+    return "/".join(str(key(entry)) for entry in path)
+
+
+def paths(tree: Any, is_leaf: Callable[[Any], bool] | None = None) -> list[str]:
+    """The path of every leaf, in the order of `jax.tree.leaves`."""
+    return [joined(path) for path, _ in jax.tree_util.tree_flatten_with_path(pure(tree), is_leaf=is_leaf)[0]]
+
+
+def check_pattern(name: str, pattern: Any) -> None:
+    """Raises a TypeError unless it is a glob or a compiled regular expression."""
+    if not isinstance(pattern, str | re.Pattern):
+        raise TypeError(
+            f"{name} must name leaves by a glob such as 'encoder/*/bias', or by a compiled regular expression; got "
+            f"{pattern!r} of type {type(pattern).__name__}."
+        )
+
+
+def matches(pattern: Pattern, path: str) -> bool:
+    """Whether the pattern names the leaf, or a branch that it is on.
+
+    In a glob, `*` stands for any characters, also `/`. A regular expression is searched for: `^` and `$` anchor it.
+    """
+    if isinstance(pattern, re.Pattern):
+        return pattern.search(path) is not None
+    names = path.split("/")
+    return any(fnmatch.fnmatchcase("/".join(names[:depth]), pattern) for depth in range(1, len(names) + 1))
+
+
+def spelled(pattern: Pattern) -> str:
+    """The pattern as it is shown in messages and tables."""
+    return repr(pattern) if isinstance(pattern, str) else f"re.compile({pattern.pattern!r})"
+
+
+def listed(names: Sequence[str], limit: int = 12) -> str:
+    """Paths for a message; the first few of many."""
+    shown = ", ".join(repr(name) for name in names[:limit])
+    return shown + (f" and {len(names) - limit} more" if len(names) > limit else "")

@@ -1,0 +1,12 @@
+"""The catalogue: one row per method, from which the laws, the README's table and the command line are fed.
+
+One file for each family of rows; whoever adds a family adds it here.
+"""
+
+from .._method import Hyperparameter as Hyperparameter
+from .._method import Method as Method
+from .classical import CLASSICAL
+from .parts import PARTS
+from .peers import PEERS
+
+CATALOG: tuple[Method, ...] = (*PARTS, *CLASSICAL, *PEERS)

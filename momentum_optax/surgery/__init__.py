@@ -1,0 +1,1 @@
+"""Operations on the memory inside a state, of any Optax optimizer, between two updates."""
