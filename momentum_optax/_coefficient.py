@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from ._types import Coefficient, Scalar
+from ._types import Coefficient, Deferred, Scalar
 
 
 class Range(NamedTuple):
@@ -78,6 +78,8 @@ def _is_real(dtype: Any) -> bool:
 
 
 def _check_number(where: str, value: Any, accepted: Range) -> Any:
+    if isinstance(value, Deferred):
+        raise TypeError(f"{where}: {value!r} has to see the params or the training first, which it cannot do here.")
     if not (isinstance(value, Scalar) and _is_real(getattr(value, "dtype", type(value)))):
         raise TypeError(
             f"{where} must be a number {accepted.text}, a schedule (a function of the count), or a tree of these; "
@@ -164,7 +166,24 @@ def at(coefficient: Any, count: chex.Numeric) -> Any:
             values[id(value)] = value(count)
         return values[id(value)]
 
-    return jax.tree.map(leaf, coefficient, is_leaf=is_schedule)
+    return _unknown(jax.tree.map(leaf, coefficient, is_leaf=is_schedule), count)
+
+
+def _unknown(values: Any, count: jax.Array) -> Any:
+    """The values of a tree as numbers that the compiler does not know.
+
+    A constant becomes part of the kernel that multiplies by it: fifty leaves of one shape with fifty betas would be
+    compiled fifty times instead of once. What comes out of a sort is an operand; nothing is there to be sorted.
+    """
+    leaves, structure = jax.tree.flatten(values)
+    distinct = {id(value): jnp.asarray(value) for value in leaves if not is_zero(value)}
+    if len(distinct) < 2 or not isinstance(count, Tracer):
+        return values
+    keys = jnp.stack([count, count + 1])
+    operands = [jnp.broadcast_to(value, (2,)) for value in distinct.values()]
+    _, *results = jax.lax.sort([keys, *operands], num_keys=1)
+    operand = dict(zip(distinct, (result[0] for result in results), strict=True))
+    return structure.unflatten([operand.get(id(value), value) for value in leaves])
 
 
 def combine(function: Callable[..., Any], *coefficients: Any) -> Any:

@@ -9,6 +9,7 @@ import optax
 from . import _coefficient as coefficient
 from . import _grouping as grouping
 from . import _leafwise as leafwise
+from ._adaptive import adaptive
 from ._transformation import increment, transformation, zero_count
 from ._types import Coefficient, Mask
 
@@ -33,6 +34,7 @@ class DecayState(NamedTuple):
     count: jax.Array
 
 
+@adaptive
 def scale_by_learning_rate(learning_rate: Coefficient) -> optax.GradientTransformationExtraArgs:
     """Turns a direction into a step downhill: `update <- -learning_rate(count) * g`.
 
@@ -63,6 +65,7 @@ def scale_by_learning_rate(learning_rate: Coefficient) -> optax.GradientTransfor
     return transformation(init, update)
 
 
+@adaptive
 def add_decayed_weights(weight_decay: Coefficient, mask: Mask | None = None) -> optax.GradientTransformationExtraArgs:
     """Adds a multiple of the params to the updates: `update <- g + weight_decay(count) * params`.
 

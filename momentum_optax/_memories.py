@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from ._paths import joined
+from ._paths import joined, paths
 
 Kind = Literal["velocity", "second_moment"]
 
@@ -36,18 +36,36 @@ _CLASSES: dict[str, dict[str, Kind]] = {
     "ScaleByAdanState": {"m": "velocity", "v": "velocity", "n": "second_moment"},
     "ScaleBySimplifiedAdEMAMixState": {"m": "velocity", "n": "second_moment"},
     "ScaleByRStdDevState": {"mu": "second_moment", "nu": "second_moment"},  # mu centres nu
+    "ScaleByRStdDevWithCountState": {"mu": "second_moment", "nu": "second_moment"},
     "ScaleBySM3State": {"mu": "second_moment", "nu": "second_moment"},
 }
-# States of Optax whose count is what they debias by, and nothing else.
-_DEBIASED_BY_COUNT = frozenset({"EmaState", "ScaleByAdamState", "ScaleByBeliefState", "ScaleByAmsgradState"})
+# What counts the updates of the memories beside it.
+_CLOCKS = frozenset({"count", "t", "count_m2", "phase"})
+# States of Optax whose clocks are what they debias by, and nothing else.
+_DEBIASED_BY_COUNT = frozenset(
+    {
+        "EmaState",
+        "MuonState",
+        "ScaleByAdamState",
+        "ScaleByAdanState",
+        "ScaleByAdemamixState",
+        "ScaleByAmsgradState",
+        "ScaleByBeliefState",
+        "ScaleByNovogradState",
+        "ScaleByRStdDevWithCountState",
+        "ScaleByRmsWithCountState",
+        "ScaleBySimplifiedAdEMAMixState",
+    }
+)
 
 
 class Memory(NamedTuple):
-    """One memory in a state: its kind, its path in the state, and its tree, shaped like the params."""
+    """One memory in a state: its kind, its path in the state, its tree, shaped like the params, and its state."""
 
     kind: Kind
     path: str
     tree: Any
+    holder: Any
 
 
 def fields(node: Any) -> dict[str, Kind]:
@@ -57,8 +75,18 @@ def fields(node: Any) -> dict[str, Kind]:
     return {name: known[name] for name in names if name in known}
 
 
+def is_debiased_by_count(node: Any) -> bool:
+    """Whether a state with a memory takes the weight of its averages from its count, as Optax's do."""
+    return type(node).__name__ in _DEBIASED_BY_COUNT and "weight" not in node._fields
+
+
 def _is_holder(node: Any) -> bool:
     return bool(fields(node))
+
+
+def _is_placeholder(node: Any) -> bool:
+    # A leaf, or a branch, that is masked out or has no memory.
+    return isinstance(node, tuple) and getattr(node, "_fields", None) == ()
 
 
 def memories(state: Any, kind: Kind = "velocity") -> Iterator[Memory]:
@@ -66,7 +94,24 @@ def memories(state: Any, kind: Kind = "velocity") -> Iterator[Memory]:
     for path, node in jax.tree_util.tree_flatten_with_path(state, is_leaf=_is_holder)[0]:
         for name, of in fields(node).items():
             if of == kind:
-                yield Memory(kind, "/".join(filter(None, (joined(path), name))), getattr(node, name))
+                yield Memory(kind, "/".join(filter(None, (joined(path), name))), getattr(node, name), node)
+
+
+def leaves(memory: Any) -> dict[str, Any]:
+    """The arrays of a memory by the paths of their params."""
+    return dict(zip(paths(memory), jax.tree.leaves(memory), strict=True))
+
+
+def places(memory: Any) -> tuple[list[str], list[str]]:
+    """The paths of the params that have a memory, and those of the leaves and branches that have none."""
+    without = paths(memory, is_leaf=_is_placeholder)
+    held = paths(memory)
+    return held, [path for path in without if path not in set(held)]
+
+
+def clocks(node: Any) -> list[str]:
+    """The fields of a state that count its updates."""
+    return [name for name in getattr(node, "_fields", ()) if name in _CLOCKS]
 
 
 def map_holders(function: Callable[[Any], Any], state: Any) -> Any:
@@ -74,7 +119,42 @@ def map_holders(function: Callable[[Any], Any], state: Any) -> Any:
     return jax.tree.map(lambda node: function(node) if _is_holder(node) else node, state, is_leaf=_is_holder)
 
 
-def fade(state: Any, when: Any = True, keep: Any = 0.0, *, second_moments: bool = False, counts: bool = False) -> Any:
+def map_named(function: Callable[[str, Any], Any], tree: Any) -> Any:
+    """The tree with each leaf replaced by a function of its path and itself."""
+    flat, structure = jax.tree.flatten(tree)
+    return structure.unflatten([function(path, leaf) for path, leaf in zip(paths(tree), flat, strict=True)])
+
+
+def edit(function: Callable[[str, Any], Any], state: Any, *, second_moments: bool = False) -> Any:
+    """The state with the velocities replaced, leaf by leaf: `function(path, leaf) -> leaf`.
+
+    Args:
+      function: sees the path of the param.
+      state: of any optimizer.
+      second_moments: whether second moments are replaced, too.
+    """
+
+    def holder(node):
+        named = [name for name, kind in fields(node).items() if second_moments or kind == "velocity"]
+        return node._replace(**{name: map_named(function, getattr(node, name)) for name in named})
+
+    return map_holders(holder, state)
+
+
+def under(branch: str, path: str) -> bool:
+    """Whether a leaf is the branch, or on it."""
+    return branch in ("", path) or path.startswith(branch + "/")
+
+
+def fade(
+    state: Any,
+    when: Any = True,
+    keep: Any = 0.0,
+    *,
+    second_moments: bool = False,
+    counts: bool = False,
+    chosen: Callable[[str], bool] | None = None,
+) -> Any:
     """The state with its velocities multiplied by `keep` where `when` is true: at 0 they begin anew.
 
     The weights by which averages are debiased are multiplied too, so that an average which has lost its past is that of
@@ -86,26 +166,42 @@ def fade(state: Any, when: Any = True, keep: Any = 0.0, *, second_moments: bool 
       keep: how much of the velocities stays, `()`, in [0, 1].
       second_moments: whether second moments fade, too.
       counts: whether a count that stands beside a velocity begins anew, and with it the schedules of that velocity's
-        coefficients. (A count that only serves for debiasing always does, when nothing else hangs on it.)
+        coefficients. (A count that only serves for debiasing does whenever nothing of the past is kept.)
+      chosen: which leaves fade, by the path of the param; `None` for all. What several leaves share (weights, counts)
+        changes when all of them do.
     """
-    kinds = {"velocity", "second_moment"} if second_moments else {"velocity"}
 
     def leaf(x):
-        # A product would let an infinite velocity survive as NaN.
-        kept = jnp.where(keep == 0, jnp.zeros_like(x), (x * keep).astype(x.dtype))
+        if isinstance(keep, int | float) and keep == 0:
+            return jnp.where(when, jnp.zeros_like(x), x)
+        wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+        # A product alone would let an infinite velocity survive as NaN.
+        kept = jnp.where(keep == 0, jnp.zeros_like(x), (wide * keep).astype(x.dtype))
         return jnp.where(when, kept, x)
+
+    def is_chosen(path):
+        return chosen is None or chosen(path)
 
     def holder(node):
         held = fields(node)
-        faded = [name for name, kind in held.items() if kind in kinds]
-        if not faded:
+        faded = [name for name, kind in held.items() if second_moments or kind == "velocity"]
+        covered = [path for name in faded for path in paths(getattr(node, name))]
+        if not any(map(is_chosen, covered)):
             return node
-        new = {name: jax.tree.map(leaf, getattr(node, name)) for name in faded}
+        new = {
+            name: map_named(lambda path, x: leaf(x) if is_chosen(path) else x, getattr(node, name)) for name in faded
+        }
         if "weight" in node._fields:
-            new["weight"] = jax.tree.map(leaf, node.weight)
-        begins_anew = counts or (type(node).__name__ in _DEBIASED_BY_COUNT and "weight" not in node._fields)
-        if begins_anew and "count" in node._fields and len(faded) == len(held):
-            new["count"] = jnp.where(jnp.logical_and(when, keep == 0), jnp.zeros_like(node.count), node.count)
+            new["weight"] = map_named(
+                lambda path, w: leaf(w) if all(is_chosen(p) for p in covered if under(path, p)) else w, node.weight
+            )
+        if len(faded) == len(held) and all(map(is_chosen, covered)):
+            if is_debiased_by_count(node):
+                anew = jnp.logical_and(when, jnp.asarray(keep) == 0)
+            else:
+                anew = jnp.logical_and(when, counts)
+            for name in clocks(node):
+                new[name] = jax.tree.map(lambda x, a=anew: jnp.where(a, jnp.zeros_like(x), x), getattr(node, name))
         return node._replace(**new)
 
     return map_holders(holder, state)

@@ -14,10 +14,15 @@ Scalar: TypeAlias = float | int | np.generic | np.ndarray | jax.Array
 Schedule: TypeAlias = Callable[[chex.Numeric], chex.Numeric]
 """A function of the count of updates so far: 0 at the first update, 1 at the second, and so on."""
 
+
+class Deferred:
+    """A coefficient whose values are known only when the params are: by their paths, or by what a rule sees."""
+
+
 CoefficientTree: TypeAlias = Mapping[str, "Coefficient"] | Sequence["Coefficient"] | chex.ArrayTree
 
-Coefficient: TypeAlias = Scalar | Schedule | CoefficientTree | None
-"""A hyperparameter: a number, a schedule, or a tree of these that is a prefix of the params.
+Coefficient: TypeAlias = Scalar | Schedule | CoefficientTree | Deferred | None
+"""A hyperparameter: a number, a schedule, a rule, a tree of these that is a prefix of the params, or `layerwise`.
 
 `None` stands for 0 where a decay is expected. See `_coefficient` for what becomes of it.
 """

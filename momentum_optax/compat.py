@@ -6,6 +6,7 @@ import optax
 
 from . import _coefficient as coefficient
 from . import _grouping as grouping
+from ._adaptive import adaptive
 from ._finish import add_decayed_weights, finish_inside, join, scale_by_learning_rate
 from ._types import Coefficient
 from .filters.blend import blend
@@ -23,6 +24,7 @@ def _velocity(
     return grouping.named(velocity, momentum=momentum, dampening=dampening)
 
 
+@adaptive
 def torch_sgd(
     learning_rate: Coefficient,
     momentum: Coefficient = 0.0,
@@ -78,6 +80,7 @@ def torch_sgd(
     return join(*decay, _velocity(momentum, nesterov, later, state_dtype), scale_by_learning_rate(learning_rate))
 
 
+@adaptive
 def keras_sgd(
     learning_rate: Coefficient = 0.01,
     momentum: Coefficient = 0.0,

@@ -8,6 +8,7 @@ import optax
 from .. import _coefficient as coefficient
 from .. import _grouping as grouping
 from .. import _leafwise as leafwise
+from .._adaptive import adaptive
 from .._transformation import increment, transformation, zero_count
 from .._types import Coefficient
 from ..filters.ema import average
@@ -27,6 +28,7 @@ class RootMeanSquareState(NamedTuple):
     weight: Any
 
 
+@adaptive
 def root_mean_square(
     b2: Coefficient,
     eps: Coefficient = 1e-8,

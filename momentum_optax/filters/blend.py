@@ -2,6 +2,7 @@
 
 import functools
 import operator
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -11,6 +12,7 @@ import optax
 from .. import _coefficient as coefficient
 from .. import _grouping as grouping
 from .. import _leafwise as leafwise
+from .._adaptive import adaptive
 from .._transformation import increment, transformation, zero_count
 from .._types import Coefficient
 
@@ -55,14 +57,20 @@ def blend(*parts: tuple[Coefficient, optax.GradientTransformation]) -> optax.Gra
     """
     if not parts:
         raise ValueError("blend needs at least one part, a pair (weight, transformation); got none.")
-    weights, transforms = [], []
     for i, part in enumerate(parts):
         if not (isinstance(part, tuple) and len(part) == 2 and hasattr(part[1], "update")):
             raise TypeError(f"part {i} of blend must be a pair (weight, transformation); got {part!r}.")
-        weight = coefficient.check(f"weight {i} of blend", part[0], coefficient.FINITE)
-        if not coefficient.is_zero(weight):
-            weights.append(weight)
-            transforms.append(optax.with_extra_args_support(part[1]))
+    return _blend([weight for weight, _ in parts], tuple(optax.with_extra_args_support(tx) for _, tx in parts))
+
+
+@adaptive
+def _blend(
+    weights: Sequence[Coefficient], transforms: tuple[optax.GradientTransformationExtraArgs, ...]
+) -> optax.GradientTransformationExtraArgs:
+    """`blend` of transformations of which it is known that they are some."""
+    weights = [coefficient.check(f"weight {i} of blend", w, coefficient.FINITE) for i, w in enumerate(weights)]
+    transforms = tuple(tx for tx, w in zip(transforms, weights, strict=True) if not coefficient.is_zero(w))
+    weights = [w for w in weights if not coefficient.is_zero(w)]
 
     def init(params: optax.Params) -> BlendState:
         for i, weight in enumerate(weights):

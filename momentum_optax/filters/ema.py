@@ -8,6 +8,7 @@ import optax
 from .. import _coefficient as coefficient
 from .. import _grouping as grouping
 from .. import _leafwise as leafwise
+from .._adaptive import adaptive
 from .._transformation import increment, transformation, zero_count
 from .._types import Coefficient
 
@@ -27,6 +28,7 @@ class EmaState(NamedTuple):
     weight: Any
 
 
+@adaptive
 def ema(
     beta: Coefficient,
     *,

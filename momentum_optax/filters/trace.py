@@ -8,6 +8,7 @@ import optax
 from .. import _coefficient as coefficient
 from .. import _grouping as grouping
 from .. import _leafwise as leafwise
+from .._adaptive import adaptive
 from .._transformation import increment, transformation, zero_count
 from .._types import Coefficient
 
@@ -24,6 +25,7 @@ class TraceState(NamedTuple):
     velocity: Any
 
 
+@adaptive
 def trace(
     beta: Coefficient,
     *,

@@ -8,6 +8,7 @@ import optax
 from .. import _coefficient as coefficient
 from .. import _grouping as grouping
 from .. import _leafwise as leafwise
+from .._adaptive import adaptive
 from .._finish import finish_inside
 from .._transformation import increment, transformation, zero_count
 from .._types import Coefficient, Mask
@@ -25,6 +26,7 @@ class AccSgdState(NamedTuple):
     velocity: Any
 
 
+@adaptive
 def scale_by_acc_sgd(
     kappa: Coefficient = 1000.0,
     xi: Coefficient = 10.0,
@@ -76,6 +78,7 @@ def scale_by_acc_sgd(
     return transformation(init, update)
 
 
+@adaptive
 def acc_sgd(
     learning_rate: Coefficient,
     kappa: Coefficient = 1000.0,

@@ -7,12 +7,14 @@ import optax
 
 from .. import _coefficient as coefficient
 from .. import _grouping as grouping
+from .._adaptive import adaptive
 from .._finish import finish
 from .._types import Coefficient, Mask
 from ..filters.blend import blend
 from ..filters.trace import trace
 
 
+@adaptive
 def scale_by_aggmo(
     betas: Sequence[Coefficient] = (0.0, 0.9, 0.99), *, state_dtype: jax.typing.DTypeLike | None = None
 ) -> optax.GradientTransformationExtraArgs:
@@ -27,6 +29,7 @@ def scale_by_aggmo(
     return grouping.named(parts, **{f"betas[{i}]": beta for i, beta in enumerate(betas)})
 
 
+@adaptive
 def aggmo(
     learning_rate: Coefficient,
     betas: Sequence[Coefficient] = (0.0, 0.9, 0.99),

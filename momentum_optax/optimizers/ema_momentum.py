@@ -3,11 +3,13 @@
 import jax
 import optax
 
+from .._adaptive import adaptive
 from .._finish import finish
 from .._types import Coefficient, Mask
 from ..filters.ema import ema
 
 
+@adaptive
 def scale_by_ema_momentum(
     beta: Coefficient = 0.9, *, debias: bool = False, state_dtype: jax.typing.DTypeLike | None = None
 ) -> optax.GradientTransformationExtraArgs:
@@ -15,6 +17,7 @@ def scale_by_ema_momentum(
     return ema(beta, debias=debias, state_dtype=state_dtype)
 
 
+@adaptive
 def ema_momentum(
     learning_rate: Coefficient,
     beta: Coefficient = 0.9,

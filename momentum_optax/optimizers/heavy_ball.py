@@ -3,11 +3,13 @@
 import jax
 import optax
 
+from .._adaptive import adaptive
 from .._finish import finish, finish_inside
 from .._types import Coefficient, Mask
 from ..filters.trace import trace
 
 
+@adaptive
 def scale_by_heavy_ball(
     beta: Coefficient = 0.9, *, state_dtype: jax.typing.DTypeLike | None = None
 ) -> optax.GradientTransformationExtraArgs:
@@ -15,6 +17,7 @@ def scale_by_heavy_ball(
     return trace(beta, state_dtype=state_dtype)
 
 
+@adaptive
 def heavy_ball(
     learning_rate: Coefficient,
     beta: Coefficient = 0.9,

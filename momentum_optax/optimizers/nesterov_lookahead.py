@@ -7,6 +7,7 @@ import optax
 
 from .. import _coefficient as coefficient
 from .. import _leafwise as leafwise
+from .._adaptive import adaptive
 from .._finish import finish_inside
 from .._transformation import transformation
 from .._types import Coefficient, Mask
@@ -31,6 +32,7 @@ class NesterovLookaheadState(NamedTuple):
         return leafwise.shift(params, self.velocity, self.ahead, sign=1)
 
 
+@adaptive
 def scale_by_nesterov_lookahead(
     beta: Coefficient = 0.9, *, state_dtype: jax.typing.DTypeLike | None = None
 ) -> optax.GradientTransformationExtraArgs:
@@ -56,6 +58,7 @@ def scale_by_nesterov_lookahead(
     return transformation(init, update)
 
 
+@adaptive
 def nesterov_lookahead(
     learning_rate: Coefficient,
     beta: Coefficient = 0.9,

@@ -5,6 +5,7 @@ import optax
 
 from .. import _coefficient as coefficient
 from .. import _grouping as grouping
+from .._adaptive import adaptive
 from .._finish import finish
 from .._types import Coefficient, Mask
 from ..filters.blend import blend
@@ -14,6 +15,7 @@ from ..filters.identity import identity
 from ..filters.trace import trace
 
 
+@adaptive
 def scale_by_pid(
     beta: Coefficient = 0.9,
     integral: Coefficient = 5.0,
@@ -37,6 +39,7 @@ def scale_by_pid(
     return grouping.named(parts, integral=integral, derivative=derivative)
 
 
+@adaptive
 def pid(
     learning_rate: Coefficient,
     beta: Coefficient = 0.9,

@@ -9,6 +9,7 @@ import optax
 from .. import _coefficient as coefficient
 from .. import _grouping as grouping
 from .. import _leafwise as leafwise
+from .._adaptive import adaptive
 from .._finish import finish
 from .._transformation import increment, transformation, zero_count
 from .._types import Coefficient, Mask
@@ -28,6 +29,7 @@ class PnmState(NamedTuple):
     odd: Any
 
 
+@adaptive
 def scale_by_pnm(
     beta: Coefficient = 0.9, beta0: Coefficient = 1.0, *, state_dtype: jax.typing.DTypeLike | None = None
 ) -> optax.GradientTransformationExtraArgs:
@@ -70,6 +72,7 @@ def scale_by_pnm(
     return transformation(init, update)
 
 
+@adaptive
 def pnm(
     learning_rate: Coefficient,
     beta: Coefficient = 0.9,

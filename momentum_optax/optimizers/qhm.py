@@ -5,6 +5,7 @@ import optax
 
 from .. import _coefficient as coefficient
 from .. import _grouping as grouping
+from .._adaptive import adaptive
 from .._finish import finish
 from .._types import Coefficient, Mask
 from ..filters.blend import blend
@@ -12,6 +13,7 @@ from ..filters.ema import ema
 from ..filters.identity import identity
 
 
+@adaptive
 def scale_by_qhm(
     beta: Coefficient = 0.999, nu: Coefficient = 0.7, *, state_dtype: jax.typing.DTypeLike | None = None
 ) -> optax.GradientTransformationExtraArgs:
@@ -28,6 +30,7 @@ def scale_by_qhm(
     return grouping.named(parts, nu=nu)
 
 
+@adaptive
 def qhm(
     learning_rate: Coefficient,
     beta: Coefficient = 0.999,
