@@ -15,6 +15,9 @@ from ._finish import apply_updates as apply_updates
 from ._finish import scale_by_learning_rate as scale_by_learning_rate
 from ._step import make_step as make_step
 from ._types import Coefficient as Coefficient
+from .coefficients.by_depth import by_depth as by_depth
+from .coefficients.describe import describe as describe
+from .coefficients.layerwise import layerwise as layerwise
 from .convert import convert as convert
 from .directions.divide import divide as divide
 from .directions.root_mean_square import root_mean_square as root_mean_square
@@ -41,6 +44,7 @@ from .optimizers.pnm import pnm as pnm
 from .optimizers.pnm import scale_by_pnm as scale_by_pnm
 from .optimizers.qhm import qhm as qhm
 from .optimizers.qhm import scale_by_qhm as scale_by_qhm
+from .wrappers.layerwise_chain import layerwise_chain as layerwise_chain
 
 STATE_LAYOUT = 1
 """Version of the layout of all states: the fields of their NamedTuples, and what they hold. Keep it with a

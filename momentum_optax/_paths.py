@@ -69,3 +69,36 @@ def listed(names: Sequence[str], limit: int = 12) -> str:
     """Paths for a message; the first few of many."""
     shown = ", ".join(repr(name) for name in names[:limit])
     return shown + (f" and {len(names) - limit} more" if len(names) > limit else "")
+
+
+def assign(
+    name: str, patterns: Sequence[Pattern], paths: Sequence[str], absent: Sequence[bool], *, default: bool
+) -> list[int]:
+    """The number of the pattern that names each leaf; -1 for one that is left to the default.
+
+    Args:
+      name: of what the patterns are in, for the message.
+      patterns: each for some of the leaves.
+      paths: of the leaves.
+      absent: which leaves are masked out or have no gradient; they need no pattern, and with one of them a pattern may
+        be for something inside it.
+      default: whether leaves may be without a pattern.
+
+    Raises:
+      ValueError: a leaf has no pattern and there is no default, a leaf has two, or a pattern has no leaf.
+    """
+    found = [[i for i, pattern in enumerate(patterns) if matches(pattern, path)] for path in paths]
+    used = {i for numbers in found for i in numbers}
+    several = [
+        f"{path!r} by {' and '.join(spelled(patterns[i]) for i in numbers)}"
+        for path, numbers in zip(paths, found, strict=True)
+        if len(numbers) > 1
+    ]
+    bare = [path for path, numbers, out in zip(paths, found, absent, strict=True) if not (numbers or out or default)]
+    unused = [] if any(absent) or not paths else [spelled(p) for i, p in enumerate(patterns) if i not in used]
+    problems = [f"no leaf is named by {', '.join(unused)}"] if unused else []
+    problems += [f"named twice: {'; '.join(several)}"] if several else []
+    problems += [f"nothing is said about {listed(bare)} (give a default)"] if bare else []
+    if problems:
+        raise ValueError(f"{name}: {'; '.join(problems)}. The leaves are {listed(paths)}.")
+    return [numbers[0] if numbers else -1 for numbers in found]

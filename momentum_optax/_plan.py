@@ -122,7 +122,7 @@ class Method:
 
     def with_columns(self, tree: Any, columns: dict[Place, list[Entry]]) -> optax.GradientTransformationExtraArgs:
         """The transformation with a coefficient for each leaf of the tree at the places."""
-        return self.with_values({place: _as_tree(names(tree), column) for place, column in columns.items()})
+        return self.with_values({place: _as_tree(names(tree), entries) for place, entries in columns.items()})
 
     def without_leaves(self) -> optax.GradientTransformationExtraArgs:
         """The transformation for params that have no leaves, to which one value does as well as many."""
@@ -131,27 +131,13 @@ class Method:
             {p: next((v for v in values if not coefficient.is_zero(v)), 0.0) for p, values in samples.items()}
         )
 
-    def column(self, place: Place, c: Any, tree: Any) -> list[Entry]:
-        """What stands for each leaf of the tree."""
-        leaves = jax.tree.leaves(tree, is_leaf=grouping.is_absent)
-        if isinstance(c, ByPath):
-            return c.assign(str(place), paths(tree, grouping.is_absent), list(map(grouping.is_absent, leaves)))
-        if isinstance(c, Deferred) or coefficient.is_single(c):
-            return [("", c)] * len(leaves)
-        grouping.fit(str(place), c, tree)
-        column: list[Entry] = [("", None)] * len(leaves)
-        for part in grouping.groups(c, tree, grouping.is_absent):
-            for i in part.leaves:
-                column[i] = (part.path, part.value)
-        return column
-
     def plan(self, tree: Any) -> Plan:
         """What stands for each leaf of the tree at each place, and which rules are at work."""
-        columns = {place: self.column(place, c, tree) for place, c in self.places.items()}
+        columns = {place: column(str(place), c, tree) for place, c in self.places.items()}
         spots, watches = paths(tree, grouping.is_absent), {}
-        for place, column in columns.items():
+        for place, entries in columns.items():
             covered: dict[tuple[str, Any], list[int]] = {}
-            for i, (label, value) in enumerate(column):
+            for i, (label, value) in enumerate(entries):
                 if isinstance(value, Rule | Output):
                     spot = spots[i] if _rule_of(value).each_leaf else str(label)
                     covered.setdefault((spot, value), []).append(i)
@@ -163,7 +149,7 @@ class Method:
                 watch = Watch(rule, place.argument, name, tuple(leaves), [])
                 watches.setdefault((id(rule), watch.leaves), watch).slots.append(slot)
                 for i in leaves:
-                    column[i] = (spot, slot)
+                    entries[i] = (spot, slot)
         return Plan(columns, list(watches.values()))
 
     def learning_rates(self, tree: Any, plan: Plan, values: dict[str, Any], count: jax.Array) -> list[Any] | None:
@@ -171,8 +157,23 @@ class Method:
         if not self.downhill:
             return None
         place = Place("learning_rate")
-        column = plan.values(values).get(place) or self.column(place, self.arguments.arguments["learning_rate"], tree)
-        return [coefficient.at(value, count) for _, value in column]
+        rates = plan.values(values).get(place) or column(str(place), self.arguments.arguments["learning_rate"], tree)
+        return [coefficient.at(rate, count) for _, rate in rates]
+
+
+def column(name: str, c: Any, tree: Any) -> list[Entry]:
+    """What stands for each leaf of the tree."""
+    leaves = jax.tree.leaves(tree, is_leaf=grouping.is_absent)
+    if isinstance(c, ByPath):
+        return c.assign(name, paths(tree, grouping.is_absent), list(map(grouping.is_absent, leaves)))
+    if isinstance(c, Deferred) or coefficient.is_single(c):
+        return [("", c)] * len(leaves)
+    grouping.fit(name, c, tree)
+    entries: list[Entry] = [("", None)] * len(leaves)
+    for part in grouping.groups(c, tree, grouping.is_absent):
+        for i in part.leaves:
+            entries[i] = (part.path, part.value)
+    return entries
 
 
 def _rule_of(value: Any) -> Rule:
@@ -205,14 +206,14 @@ def names(tree: Any) -> list[tuple[Hashable, ...]]:
     return [tuple(map(key, path)) for path, _ in flat]
 
 
-def _as_tree(keys: Sequence[tuple[Hashable, ...]], column: Sequence[Entry]) -> Any:
+def _as_tree(keys: Sequence[tuple[Hashable, ...]], entries: Sequence[Entry]) -> Any:
     """The smallest tree by names in which every leaf has its value; one value if all have the same."""
-    if len({label for label, _ in column}) == 1:
-        return column[0][1]
+    if len({label for label, _ in entries}) == 1:
+        return entries[0][1]
     branches: dict[Hashable, list[int]] = {}
     for i, name in enumerate(keys):
         branches.setdefault(name[0], []).append(i)
     return {
-        branch: _as_tree([keys[i][1:] for i in leaves], [column[i] for i in leaves])
+        branch: _as_tree([keys[i][1:] for i in leaves], [entries[i] for i in leaves])
         for branch, leaves in branches.items()
     }
