@@ -8,6 +8,8 @@ and `sweeps` many training runs at once.
 from . import compat as compat
 from . import extend as extend
 from . import rules as rules
+from . import schedules as schedules
+from . import wrappers as wrappers
 from ._evaluation import eval_params as eval_params
 from ._evaluation import lookahead_params as lookahead_params
 from ._finish import add_decayed_weights as add_decayed_weights

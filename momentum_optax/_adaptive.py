@@ -18,7 +18,7 @@ import optax
 from . import _coefficient as coefficient
 from . import _grouping as grouping
 from . import _leafwise as leafwise
-from ._plan import Method, Plan, deferred_in, names, rules_in
+from ._plan import Method, Plan, aligned, deferred_in, names, rules_in
 from ._rule import Rule, Seen
 from ._transformation import increment, transformation, zero_count
 
@@ -97,7 +97,8 @@ def _with_rules(method: Method) -> optax.GradientTransformationExtraArgs:
             return updates, state
         tree = updates if params is None else params
         plan = method.plan(tree)
-        gradients, structure = jax.tree.flatten(updates, is_leaf=grouping.is_absent)
+        gradients = aligned(tree, updates)
+        structure = jax.tree.structure(tree, is_leaf=grouping.is_absent)
         sign = -1 if method.downhill else 1
 
         def step(values, updates=updates, params=params):
@@ -107,7 +108,7 @@ def _with_rules(method: Method) -> optax.GradientTransformationExtraArgs:
         if any(watch.rule.hears_memory for watch in plan.watches):
             # Without a gradient, and at params of 0, from which no weight decays, the memory speaks alone.
             alone, _ = step(state.values, *(jax.tree.map(jnp.zeros_like, x) for x in (updates, params)))
-            memory = structure.flatten_up_to(alone)
+            memory = aligned(tree, alone)
         kept = {argument: structure.flatten_up_to(tree) for argument, tree in state.kept.items()}
 
         values, rules, at_work = dict(state.values), dict(state.rules), []
@@ -137,8 +138,8 @@ def _with_rules(method: Method) -> optax.GradientTransformationExtraArgs:
             values |= new_values
 
         out, inner = step(values)
-        kept = {argument: _kept(argument, plan, updates, state, values, step) for argument in state.kept}
-        steps = structure.flatten_up_to(out)
+        kept = {argument: _kept(argument, plan, tree, gradients, state, values, step) for argument in state.kept}
+        steps = aligned(tree, out)
         for watch, leaves in at_work:
             learnt = watch.rule.learn(rules[watch.name], [leafwise.widen(steps[i]) for i in leaves])
             rules[watch.name] = _if_finite(learnt, rules[watch.name])
@@ -169,24 +170,26 @@ def _nothing_kept(argument: str, plan: Plan, params: optax.Params) -> Any:
     )
 
 
-def _kept(argument: str, plan: Plan, updates: Any, state: AdaptiveState, values: dict[str, Any], step: Any) -> Any:
+def _kept(
+    argument: str, plan: Plan, tree: Any, gradients: list[Any], state: AdaptiveState, values: dict[str, Any], step: Any
+) -> Any:
     """What the rules of the argument keep after this update."""
-    leaves, structure = jax.tree.flatten(updates, is_leaf=grouping.is_absent)
-    rules = _rule_of_leaf(argument, plan, len(leaves))
+    structure = jax.tree.structure(tree, is_leaf=grouping.is_absent)
+    rules = _rule_of_leaf(argument, plan, len(gradients))
     own = {
         slot.name: values[slot.name]
         for watch in plan.watches
         for slot in watch.slots
         if watch.argument == argument and watch.rule.keeps == "sensitivity"
     }
-    sensitivity = [None] * len(leaves)
+    sensitivity = [None] * len(gradients)
     if own:
         ones = jax.tree.map(jnp.ones_like, own)
         _, derivative = jax.jvp(lambda own: step(values | own)[0], (own,), (ones,))
-        sensitivity = structure.flatten_up_to(derivative)
+        sensitivity = aligned(tree, derivative)
     old = structure.flatten_up_to(state.kept[argument])
     new = []
-    for g, s, k, rule in zip(leaves, sensitivity, old, rules, strict=True):
+    for g, s, k, rule in zip(gradients, sensitivity, old, rules, strict=True):
         if rule is None or grouping.is_absent(g):
             new.append(k)
         else:
@@ -197,5 +200,6 @@ def _kept(argument: str, plan: Plan, updates: Any, state: AdaptiveState, values:
 
 def _if_finite(new: Any, old: Any) -> Any:
     """The new numbers in the dtypes of the old ones; all of the old ones if any of the new is not finite."""
-    finite = jnp.all(jnp.stack([jnp.isfinite(x) for x in jax.tree.leaves(new)])) if jax.tree.leaves(new) else True
+    parts = [jnp.all(jnp.isfinite(x)) for x in jax.tree.leaves(new)]
+    finite = jnp.all(jnp.stack(parts)) if parts else True
     return jax.tree.map(lambda n, o: jnp.where(finite, n, o).astype(o.dtype), new, old)

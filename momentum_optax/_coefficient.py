@@ -73,6 +73,13 @@ def check(name: str, coefficient: Coefficient, accepted: Range = DECAY) -> Any:
     return jax.tree_util.tree_map_with_path(leaf, coefficient, is_leaf=is_leaf)
 
 
+def number(name: str, value: Any, accepted: Range = DECAY) -> Any:
+    """Checks what must be one number, traced or not: see `check`; a schedule or a tree is a TypeError."""
+    if is_schedule(value) or not is_single(value) or value is None:
+        raise TypeError(f"{name} must be one number {accepted.text}; got {value!r} of type {type(value).__name__}.")
+    return check(name, value, accepted)
+
+
 def _is_real(dtype: Any) -> bool:
     return jnp.issubdtype(dtype, jnp.floating) or jnp.issubdtype(dtype, jnp.integer)
 

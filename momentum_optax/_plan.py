@@ -206,6 +206,12 @@ def names(tree: Any) -> list[tuple[Hashable, ...]]:
     return [tuple(map(key, path)) for path, _ in flat]
 
 
+def aligned(tree: Any, updates: Any) -> list[Any]:
+    """The updates at each leaf of the tree; what has no gradient may stand for a whole branch."""
+    leaves = dict(zip(names(updates), jax.tree.leaves(updates, is_leaf=grouping.is_absent), strict=True))
+    return [next(leaves[name[:i]] for i in range(len(name), -1, -1) if name[:i] in leaves) for name in names(tree)]
+
+
 def _as_tree(keys: Sequence[tuple[Hashable, ...]], entries: Sequence[Entry]) -> Any:
     """The smallest tree by names in which every leaf has its value; one value if all have the same."""
     if len({label for label, _ in entries}) == 1:

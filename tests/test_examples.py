@@ -1,6 +1,7 @@
 """Every script in examples/ runs with few steps, and what it returns is right."""
 
 import importlib.util
+import inspect
 import re
 from pathlib import Path
 
@@ -77,6 +78,20 @@ def test_port_has_the_recorded_losses():
     recorded = example.json.loads(example.RECORDED.read_text())
     assert re.match(r"\d+\.\d+", recorded["torch"])
     np.testing.assert_allclose(example.our_losses(60), recorded["losses"], rtol=1e-5)
+
+
+def test_every_schedule_is_in_the_picture(tmp_path):
+    example, picture = load("07_schedules"), tmp_path / "schedules.png"
+    lines = example.main(steps=80, picture=picture)
+    drawn = " ".join(lines).replace("nesterov_,", "nesterov_sequence").replace(",", "").split()
+    public = {name for name, value in vars(example.s).items() if inspect.isfunction(value)}
+    assert set(drawn) == public
+    betas = [values for title in lines for label, values in lines[title].items() if label != "restarts"]
+    assert all(np.all((values >= 0) & (values < 1)) for values in betas)
+    warm = lines["warm_restarts"]
+    assert list(np.flatnonzero(warm["restarts"])) == [11, 34]  # 80 / 7 and three times that
+    assert np.all(warm["beta"][warm["restarts"]] == warm["beta"][0])
+    assert picture.read_bytes().startswith(b"\x89PNG")
 
 
 def test_examples_are_numbered_short_and_complete():

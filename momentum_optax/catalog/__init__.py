@@ -8,5 +8,6 @@ from .._method import Method as Method
 from .classical import CLASSICAL
 from .parts import PARTS
 from .peers import PEERS
+from .schedules import SCHEDULES
 
-CATALOG: tuple[Method, ...] = (*PARTS, *CLASSICAL, *PEERS)
+CATALOG: tuple[Method, ...] = (*PARTS, *CLASSICAL, *PEERS, *SCHEDULES)

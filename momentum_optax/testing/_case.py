@@ -1,6 +1,7 @@
 """A transformation under test, and the small data that the laws feed it."""
 
 import dataclasses
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -97,7 +98,9 @@ def types(tree: Any) -> Any:
 def leaves_under(tree: Any, *names: str) -> Iterator[tuple[str, Any]]:
     """The leaves of a state that belong to the params on a path through all the names."""
     for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
-        keys = {getattr(k, "key", getattr(k, "name", None)) for k in path}
+        entries = [getattr(k, "key", getattr(k, "name", None)) for k in path]
+        # What belongs to a param may also be kept under its path, as in `values["beta[dense/kernel]"]`.
+        keys = {*entries, *(name for k in entries if isinstance(k, str) for name in re.split(r"[\[\]/]", k))}
         if keys.issuperset(names):
             yield jax.tree_util.keystr(path), leaf
 

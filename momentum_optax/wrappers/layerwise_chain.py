@@ -27,7 +27,7 @@ def layerwise_chain(
         `"error"` to refuse them.
 
     Returns:
-      A transformation. Its state is a dict, by the glob, of `optax.MaskedState`.
+      A transformation. Its state is a tuple of `optax.MaskedState`, in the order of the globs, the default last.
 
     Raises:
       TypeError: a key is neither a glob nor a regular expression, or a value no transformation.
@@ -62,19 +62,22 @@ def layerwise_chain(
     if len(parts) < len(transforms) + has_default:
         raise ValueError(f"layerwise_chain needs another name for each group; got {list(transforms)} and 'default'.")
 
-    def chain(tree: Any) -> optax.GradientTransformationExtraArgs:
-        leaves, structure = jax.tree.flatten(tree, is_leaf=grouping.is_absent)
-        absent = [grouping.is_absent(leaf) for leaf in leaves]
+    def chain(tree: Any, updates: Any) -> optax.GradientTransformationExtraArgs:
+        """The masked chain for updates that may have no gradient where the tree has a leaf or a whole branch."""
         where = paths(tree, grouping.is_absent)
-        groups = assign("layerwise_chain", list(transforms), where, absent, default=has_default)
-        return optax.named_chain(
-            *(
-                (label, optax.masked(tx, structure.unflatten([group % len(parts) == i for group in groups])))
-                for i, (label, tx) in enumerate(parts.items())
-            )
-        )
+        absent = [grouping.is_absent(leaf) for leaf in jax.tree.leaves(tree, is_leaf=grouping.is_absent)]
+        numbers = assign("layerwise_chain", list(transforms), where, absent, default=has_default)
+        groups = dict(zip(where, numbers, strict=True))
+        structure = jax.tree.structure(updates, is_leaf=grouping.is_absent)
+        # A branch without gradients passes through every group, as each has something in it.
+        own = [groups.get(path) for path in paths(updates, grouping.is_absent)]
+        masked = [
+            optax.masked(tx, structure.unflatten([group is None or group % len(parts) == i for group in own]))
+            for i, tx in enumerate(parts.values())
+        ]
+        return optax.with_extra_args_support(optax.chain(*masked))
 
     def update(updates, state, params=None, **extra):
-        return chain(updates if params is None else params).update(updates, state, params, **extra)
+        return chain(updates if params is None else params, updates).update(updates, state, params, **extra)
 
-    return transformation(lambda params: chain(params).init(params), update)
+    return transformation(lambda params: chain(params, params).init(params), update)
