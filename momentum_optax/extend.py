@@ -2,9 +2,11 @@
 
 A method written with them keeps the laws about dtypes, missing gradients, shardings and coefficients without mentioning
 them: `zeros` makes a memory, `remember` moves it, `emit` forms the updates from it, `check`, `fit` and `at` turn a
-coefficient into values, and `transformation` joins `init` and `update`.
+coefficient into values, and `transformation` joins `init` and `update`. `adaptive` lets rules and `layerwise` into the
+coefficients of a maker, and a `Rule` of your own goes wherever a coefficient does: it is `Seen` what there is to see.
 """
 
+from ._adaptive import adaptive as adaptive
 from ._coefficient import DECAY as DECAY
 from ._coefficient import FINITE as FINITE
 from ._coefficient import FRACTION as FRACTION
@@ -17,6 +19,12 @@ from ._grouping import fit as fit
 from ._leafwise import emit as emit
 from ._leafwise import remember as remember
 from ._leafwise import zeros as zeros
+from ._rule import Output as Output
+from ._rule import Rule as Rule
+from ._rule import Seen as Seen
+from ._rule import dot as dot
+from ._rule import norm as norm
+from ._rule import ratio as ratio
 from ._transformation import increment as increment
 from ._transformation import transformation as transformation
 from ._transformation import zero_count as zero_count
