@@ -8,9 +8,9 @@ import numpy as np
 import optax
 import pytest
 from helpers import STEPS, curved, join, split
-from momentum_optax import extend
 
 import momentum_optax as mo
+from momentum_optax import extend
 
 START = np.array([2.0, 1.0, -1.5, 3.0, -0.5])
 

@@ -1,5 +1,7 @@
 """Every row of the catalogue, and a few expressions that are in none, under every law."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -43,6 +45,26 @@ def everything(learning_rate, beta):
     )
 
 
+# Names something in every tree that the laws use.
+SOME = re.compile("nel$|^$|0|^w|row")
+
+
+def layers_and_a_rule(beta, low, high):
+    """A rule for some of the leaves and a number for the others, in an average that is debiased by each alone."""
+    return mo.ema(mo.layerwise({SOME: mo.rules.alignment(low, high)}, default=beta))
+
+
+def rule_for_each_leaf(learning_rate, low, high):
+    return mo.nesterov(learning_rate, mo.rules.alignment(low, high, each_leaf=True), weight_decay=0.01)
+
+
+def methods_by_layer(learning_rate, beta):
+    return mo.layerwise_chain({SOME: mo.heavy_ball(learning_rate, beta)}, default=mo.qhm(learning_rate, beta))
+
+
+NAMES = "the leaves of a tuple have other names, and so other coefficients"
+TOGETHER = "a rule decides for all its leaves by what it sees of all of them; with `each_leaf` the law holds"
+
 CASES = [
     testing.Case(m.name, m.build, m.defaults, m.decays, m.debiased, m.exceptions) for m in CATALOG
 ] + [
@@ -59,6 +81,16 @@ CASES = [
                  ("b2", "beta"), debiased=True),
     testing.Case("everything", everything, {"learning_rate": 0.1, "beta": 0.9}, ("beta",), exceptions={
         "complex_leaves_work": "there is no complex bfloat16: a complex velocity is not rounded as a real one is",
+    }),
+    testing.Case("layers_and_a_rule", layers_and_a_rule, {"beta": 0.9, "low": 0.5, "high": 0.95}, exceptions={
+        "containers_do_not_matter": NAMES,
+        "missing_gradients_sit_out": TOGETHER,
+        "masks_and_partitions_work": TOGETHER,
+        "non_finite_is_seen_and_contained": TOGETHER,
+    }),
+    testing.Case("rule_for_each_leaf", rule_for_each_leaf, {"learning_rate": 0.1, "low": 0.5, "high": 0.95}),
+    testing.Case("methods_by_layer", methods_by_layer, {"learning_rate": 0.1, "beta": 0.9}, ("beta",), exceptions={
+        "containers_do_not_matter": NAMES,
     }),
 ]  # fmt: skip
 
