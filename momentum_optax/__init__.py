@@ -44,9 +44,18 @@ from .optimizers.pid import pid as pid
 from .optimizers.pid import scale_by_pid as scale_by_pid
 from .optimizers.pnm import pnm as pnm
 from .optimizers.pnm import scale_by_pnm as scale_by_pnm
+from .optimizers.polyak_heavy_ball import polyak_heavy_ball as polyak_heavy_ball
 from .optimizers.qhm import qhm as qhm
 from .optimizers.qhm import scale_by_qhm as scale_by_qhm
+from .optimizers.srsgd import scale_by_srsgd as scale_by_srsgd
+from .optimizers.srsgd import srsgd as srsgd
+from .surgery import rescale as rescale
+from .surgery import reset as reset
+from .surgery import reset_rows as reset_rows
+from .surgery import transplant as transplant
 from .wrappers.layerwise_chain import layerwise_chain as layerwise_chain
+from .wrappers.lookahead import lookahead as lookahead
+from .wrappers.outer_momentum import outer_momentum as outer_momentum
 
 STATE_LAYOUT = 1
 """Version of the layout of all states: the fields of their NamedTuples, and what they hold. Keep it with a

@@ -36,6 +36,7 @@ FRACTION = Range("in [0, 1]", lambda x: (x >= 0) & (x <= 1))
 NON_NEGATIVE = Range("finite and at least 0", lambda x: (x >= 0) & (x < np.inf))
 POSITIVE = Range("finite and above 0", lambda x: (x > 0) & (x < np.inf))
 FINITE = Range("finite", np.isfinite)
+AT_LEAST_ONE = Range("finite and at least 1", lambda x: (x >= 1) & (x < np.inf))
 
 # Where schedules are tried at construction: every scale from one update to a million.
 _PROBES = np.unique(np.geomspace(1, 1e6, 60).astype(np.int32)) - 1
@@ -78,6 +79,14 @@ def number(name: str, value: Any, accepted: Range = DECAY) -> Any:
     if is_schedule(value) or not is_single(value) or value is None:
         raise TypeError(f"{name} must be one number {accepted.text}; got {value!r} of type {type(value).__name__}.")
     return check(name, value, accepted)
+
+
+def single(name: str, value: Any, accepted: Range = DECAY) -> Any:
+    """Checks what must be one number or schedule, for all leaves at once: see `check`; a tree is a TypeError."""
+    value = check(name, value, accepted)
+    if not is_single(value):
+        raise TypeError(f"{name} must be one number {accepted.text}, or a schedule of it; got the tree {value!r}.")
+    return value
 
 
 def _is_real(dtype: Any) -> bool:

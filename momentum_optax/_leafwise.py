@@ -10,6 +10,8 @@ Four promises, kept here so that no method has to:
    compiler that donates buffers need not keep the old velocity beside the new one.
 """
 
+import functools
+import operator
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -233,6 +235,16 @@ def shift(params: optax.Params, memory: Any, values: Any, *, sign: int) -> optax
         for p, m, value in zip(points, flat, grouping.spread(values, memory, is_leaf), strict=True)
     ]
     return structure.unflatten(moved)
+
+
+def inner_product(one: Any, other: Any) -> jax.Array:
+    """`Re <a, conj b>` over all leaves that are there, in at least float32."""
+
+    def leaf(a, b):
+        return jnp.sum(jnp.real(widen(a) * jnp.conj(widen(b))))
+
+    products = jax.tree.leaves(jax.tree.map(leaf, one, other))
+    return functools.reduce(operator.add, products, jnp.zeros((), jnp.result_type(float)))
 
 
 def widen_tree(updates: optax.Updates) -> optax.Updates:

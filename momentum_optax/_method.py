@@ -36,8 +36,8 @@ class Method:
       name: where the method lives below `momentum_optax`, for example `qhm` or `compat.torch_sgd`.
       build: makes the transformation from the hyperparameters, by keyword. The public function, or an example of it
         where it takes other things than numbers, or makes something else than a transformation.
-      kind: `optimizer` takes a learning rate and descends; a `schedule` or a `rule` is a coefficient, a `wrapper` a
-        transformation of transformations; the others are parts to chain.
+      kind: `optimizer` takes a learning rate and descends; a `coefficient` is no
+        transformation, a `wrapper` is one of transformations; the others are parts to chain.
       summary: one line for the table.
       equation: one step, in the names of the arguments.
       source: author, year, title.
@@ -51,7 +51,7 @@ class Method:
 
     name: str
     build: Callable[..., optax.GradientTransformationExtraArgs]
-    kind: Literal["filter", "direction", "combinator", "optimizer", "schedule", "rule", "wrapper"]
+    kind: Literal["filter", "direction", "combinator", "optimizer", "coefficient", "wrapper"]
     summary: str
     equation: str
     source: str

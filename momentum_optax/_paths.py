@@ -72,7 +72,13 @@ def listed(names: Sequence[str], limit: int = 12) -> str:
 
 
 def assign(
-    name: str, patterns: Sequence[Pattern], paths: Sequence[str], absent: Sequence[bool], *, default: bool
+    name: str,
+    patterns: Sequence[Pattern],
+    paths: Sequence[str],
+    absent: Sequence[bool],
+    *,
+    default: bool,
+    advice: str = "give a default",
 ) -> list[int]:
     """The number of the pattern that names each leaf; -1 for one that is left to the default.
 
@@ -83,6 +89,7 @@ def assign(
       absent: which leaves are masked out or have no gradient; they need no pattern, and with one of them a pattern may
         be for something inside it.
       default: whether leaves may be without a pattern.
+      advice: for a message that one is.
 
     Raises:
       ValueError: a leaf has no pattern and there is no default, a leaf has two, or a pattern has no leaf.
@@ -98,7 +105,7 @@ def assign(
     unused = [] if any(absent) or not paths else [spelled(p) for i, p in enumerate(patterns) if i not in used]
     problems = [f"no leaf is named by {', '.join(unused)}"] if unused else []
     problems += [f"named twice: {'; '.join(several)}"] if several else []
-    problems += [f"nothing is said about {listed(bare)} (give a default)"] if bare else []
+    problems += [f"nothing is said about {listed(bare)} ({advice})"] if bare else []
     if problems:
         raise ValueError(f"{name}: {'; '.join(problems)}. The leaves are {listed(paths)}.")
     return [numbers[0] if numbers else -1 for numbers in found]

@@ -10,6 +10,7 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from . import _coefficient as coefficient
@@ -127,8 +128,10 @@ class Method:
     def without_leaves(self) -> optax.GradientTransformationExtraArgs:
         """The transformation for params that have no leaves, to which one value does as well as many."""
         samples = {place: jax.tree.leaves(_sample(c), is_leaf=coefficient.is_leaf) for place, c in self.places.items()}
+        # What a rule decides on is never known to be 0, whatever it starts from.
+        nothing = {p: jnp.zeros(()) if any(True for _ in rules_in(c)) else 0.0 for p, c in self.places.items()}
         return self.with_values(
-            {p: next((v for v in values if not coefficient.is_zero(v)), 0.0) for p, values in samples.items()}
+            {p: next((v for v in values if not coefficient.is_zero(v)), nothing[p]) for p, values in samples.items()}
         )
 
     def plan(self, tree: Any) -> Plan:

@@ -37,6 +37,13 @@ def transformation(
     return optax.GradientTransformationExtraArgs(cast(Any, init), cast(Any, update_fn))
 
 
+def extended(tx: Any, name: str = "tx") -> optax.GradientTransformationExtraArgs:
+    """The transformation that a wrapper was given, taking extra arguments; a TypeError if it is none."""
+    if not hasattr(tx, "update"):
+        raise TypeError(f"{name} must be a gradient transformation; got {tx!r}.")
+    return optax.with_extra_args_support(tx)
+
+
 def zero_count() -> jax.Array:
     """The count of updates so far, `()` int32, before the first."""
     return jnp.zeros((), jnp.int32)

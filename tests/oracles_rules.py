@@ -1,7 +1,7 @@
 """The rules at work in heavy ball, in NumPy float64, written from their papers or their authors' code.
 
-Each maps (gradient_fn, x0, steps, learning_rate, ...) to the params [steps + 1, d] and the betas [steps, d]. `groups` are
-the numbers of the coordinates that share a beta; all do by default.
+Each maps (gradient_fn, x0, steps, learning_rate, ...) to the params [steps + 1, d] and the betas [steps, d]. `groups`
+are the numbers of the coordinates that share a beta; all do by default.
 """
 
 from collections.abc import Callable, Sequence

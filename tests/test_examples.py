@@ -94,6 +94,15 @@ def test_every_schedule_is_in_the_picture(tmp_path):
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
+def test_defences_save_a_run_with_planted_spikes():
+    results = load("09_planted_spikes").main(steps=120, seeds=2)
+    loss = {name: value for name, (value, _) in results.items()}
+    assert loss["none, spikes"] > 5 * loss["undisturbed"]
+    assert max(loss["skip_spikes, spikes"], loss["clip_by_velocity, spikes"]) < 1.5 * loss["undisturbed"]
+    assert np.isnan(loss["clip_by_velocity, spikes and a NaN"])
+    assert loss["guard_finite and clip, spikes and a NaN"] < 1.5 * loss["undisturbed"]
+
+
 def test_examples_are_numbered_short_and_complete():
     files = sorted(EXAMPLES.glob("*.py"))
     assert [file.name[:3] for file in files] == [f"{i:02}_" for i in range(1, len(files) + 1)]

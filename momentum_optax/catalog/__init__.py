@@ -6,8 +6,11 @@ One file for each family of rows; whoever adds a family adds it here.
 from .._method import Hyperparameter as Hyperparameter
 from .._method import Method as Method
 from .classical import CLASSICAL
+from .defence import DEFENCE
+from .outer import OUTER
 from .parts import PARTS
 from .peers import PEERS
+from .restarts import RESTARTS
 from .schedules import SCHEDULES
 
-CATALOG: tuple[Method, ...] = (*PARTS, *CLASSICAL, *PEERS, *SCHEDULES)
+CATALOG: tuple[Method, ...] = (*PARTS, *CLASSICAL, *DEFENCE, *PEERS, *SCHEDULES, *RESTARTS, *OUTER)

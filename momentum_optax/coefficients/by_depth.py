@@ -4,6 +4,9 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import jax.numpy as jnp
+from jax.core import Tracer
+
 from .._paths import Pattern, assign, check_pattern, listed
 from .._plan import ByPath, Entry
 from .._types import Coefficient
@@ -19,12 +22,22 @@ def _numbers(path: str) -> tuple[int, ...]:
 class _ByDepth(ByPath):
     def __init__(self, function: Callable[[float], Any], order: Sequence[Pattern] | None):
         self.function, self.order = function, order
+        self.known: dict[float, Any] = {}
 
     def __repr__(self) -> str:
         return f"by_depth({self.function!r}, order={self.order!r})"
 
     def examples(self) -> dict[str, Any]:
-        return {"first": self.function(0.0), "last": self.function(1.0)}
+        return {"first": self.at(0.0), "last": self.at(1.0)}
+
+    def at(self, depth: float) -> Any:
+        """The value at a depth: the same object at every update, so that a schedule is tried out once."""
+        if depth in self.known:
+            return self.known[depth]
+        value = self.function(depth)
+        if not isinstance(jnp.zeros(()), Tracer):  # what is made while JAX traces does not outlive the trace
+            self.known[depth] = value
+        return value
 
     def assign(self, name: str, paths: Sequence[str], absent: Sequence[bool]) -> list[Entry]:
         if self.order is None:
@@ -36,12 +49,15 @@ class _ByDepth(ByPath):
                 )
             keys = [(0, _numbers(path)) for path in paths]
         else:
-            places = assign(name, self.order, paths, absent, default=False)
+            places = assign(name, self.order, paths, absent, default=False, advice="order must name all")
             keys = [(place, _numbers(path)) for place, path in zip(places, paths, strict=True)]
-        layers = sorted(set(keys))
-        last = max(len(layers) - 1, 1)
-        values = {layer: self.function(i / last if len(layers) > 1 else 1.0) for i, layer in enumerate(layers)}
-        return [(f"layer {layers.index(at)}", values[at]) for at in keys]
+        # What is absent and has no place of its own is no layer: a whole branch, whose layers nobody sees.
+        known = [bool(numbers) if self.order is None else place >= 0 for place, numbers in keys]
+        layers = sorted({at for at, own, out in zip(keys, known, absent, strict=True) if own or not out})
+        last = len(layers) - 1
+        entries = {at: (f"layer {i}", self.at(i / last if last else 1.0)) for i, at in enumerate(layers)}
+        anything = entries[layers[-1]] if layers else ("layer 0", self.at(1.0))
+        return [entries.get(at, anything) for at in keys]
 
 
 def by_depth(function: Callable[[float], Coefficient], order: Sequence[Pattern] | None = None) -> ByPath:
@@ -57,7 +73,8 @@ def by_depth(function: Callable[[float], Coefficient], order: Sequence[Pattern] 
         name several layers are ordered by the numbers inside. `None` if every path has a number.
 
     Returns:
-      A coefficient; see `layerwise`.
+      A coefficient; see `layerwise`. It is a function of all layers that there are: `update` needs the params where a
+      whole branch of the updates is None.
 
     Raises:
       TypeError: `function` is no function, or `order` no sequence of globs and regular expressions.

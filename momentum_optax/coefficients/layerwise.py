@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+from .._coefficient import is_single
 from .._paths import Pattern, assign, check_pattern, spelled
 from .._plan import ByPath, Entry
 from .._types import Coefficient
@@ -47,10 +48,10 @@ def layerwise(coefficients: Mapping[Pattern, Coefficient], default: Coefficient 
       default: for leaves that nothing names; `"error"` for none.
 
     Returns:
-      A coefficient.
+      A coefficient. (Where a whole branch of the updates is None, `update` needs the params, to know what is in it.)
 
     Raises:
-      TypeError: it is no mapping, or a key neither a glob nor a regular expression.
+      TypeError: it is no mapping, or a key neither a glob nor a regular expression, or a value another tree.
       ValueError: there is nothing in it; at `init`, a leaf is named twice or not at all, or a key names no leaf.
 
     Examples:
@@ -70,4 +71,7 @@ def layerwise(coefficients: Mapping[Pattern, Coefficient], default: Coefficient 
         raise ValueError("layerwise needs at least one glob or regular expression; got none.")
     for pattern in coefficients:
         check_pattern("a key of layerwise", pattern)
+    for pattern, value in coefficients.items():
+        if isinstance(value, ByPath) or not (value is None or is_single(value)):
+            raise TypeError(f"layerwise needs a number, schedule or rule for {spelled(pattern)}; got {value!r}.")
     return _Layerwise(coefficients, default)

@@ -4,13 +4,10 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.core import Tracer
 
 from .. import _coefficient as coefficient
 from .._coefficient import DECAY, Range
-
-AT_LEAST_ONE = Range("finite and at least 1", lambda x: (x >= 1) & (x < np.inf))
 
 Shape = Literal["linear", "cosine"]
 

@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from .._coefficient import NON_NEGATIVE, Range
+from .._coefficient import AT_LEAST_ONE, NON_NEGATIVE, Range
 from .._types import Scalar, Schedule
-from ._values import AT_LEAST_ONE, between, decay, eased, floats, number, progress
+from ._values import between, decay, eased, floats, number, progress
 
 _DECAY_OF_PEAK = Range("above 0 and at most 1", lambda x: (x > 0) & (x <= 1))
 

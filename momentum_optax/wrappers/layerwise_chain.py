@@ -49,7 +49,7 @@ def layerwise_chain(
     parts: dict[str, optax.GradientTransformation] = {}
     for pattern, tx in transforms.items():
         check_pattern("a key of layerwise_chain", pattern)
-        if not hasattr(tx, "update"):
+        if not isinstance(tx, optax.GradientTransformation):
             raise TypeError(f"layerwise_chain needs a transformation for {spelled(pattern)}; got {tx!r}.")
         parts[pattern if isinstance(pattern, str) else spelled(pattern)] = tx
     if isinstance(default, optax.GradientTransformation):
@@ -65,11 +65,13 @@ def layerwise_chain(
     def chain(tree: Any, updates: Any) -> optax.GradientTransformationExtraArgs:
         """The masked chain for updates that may have no gradient where the tree has a leaf or a whole branch."""
         where = paths(tree, grouping.is_absent)
-        absent = [grouping.is_absent(leaf) for leaf in jax.tree.leaves(tree, is_leaf=grouping.is_absent)]
+        leaves = jax.tree.leaves(tree, is_leaf=grouping.is_absent)
+        absent = list(map(grouping.is_absent, leaves))
         numbers = assign("layerwise_chain", list(transforms), where, absent, default=has_default)
-        groups = dict(zip(where, numbers, strict=True))
+        named = zip(where, numbers, leaves, strict=True)
+        groups = {path: number for path, number, leaf in named if number >= 0 or leaf is not None}
         structure = jax.tree.structure(updates, is_leaf=grouping.is_absent)
-        # A branch without gradients passes through every group, as each has something in it.
+        # A branch without gradients passes through every group, as each may have something in it.
         own = [groups.get(path) for path in paths(updates, grouping.is_absent)]
         masked = [
             optax.masked(tx, structure.unflatten([group is None or group % len(parts) == i for group in own]))

@@ -26,7 +26,7 @@ def test_the_run_is_that_of_the_paper(each_leaf):
 
 
 def test_the_cosine_is_of_the_memory_whatever_else_the_method_does():
-    """Weight decay and the present gradient are not in the memory; a debiased average is a multiple of the plain one."""
+    """Weight decay and the present gradient are not in the memory; a debiased average points as the plain one."""
     rule = mo.rules.alignment(0.2, 0.9, 0.0)
     gradients = jnp.array([[1.0, 0.0], [1.0, 1.0], [-3.0, 4.0]])
     velocity, expected = np.zeros(2), []

@@ -43,6 +43,11 @@ def loss(x):
     return x @ MATRIX @ x / 2 + 0.025 * jnp.sum(x**4)
 
 
+def blended(learning_rate, beta):
+    velocities = mo.blend((0.5, mo.identity()), (2.0, mo.trace(beta, nesterov=True)))
+    return optax.chain(velocities, mo.scale_by_learning_rate(learning_rate))
+
+
 METHODS = {
     "heavy_ball": lambda b: mo.heavy_ball(0.02, b),
     "lr_in_velocity": lambda b: mo.heavy_ball(0.02, b, lr_in_velocity=True, weight_decay=0.1),
@@ -51,11 +56,12 @@ METHODS = {
     "qhm": lambda b: mo.qhm(0.05, b, nu=0.6),
     "nu": lambda b: mo.qhm(0.05, 0.9, nu=b),
     "aggmo": lambda b: mo.aggmo(0.02, (0.0, b, 0.95)),
-    "blend": lambda b: mo.blend((0.01, mo.identity()), (0.02, mo.trace(b, nesterov=True))),
+    "blend": lambda b: mo.rules.build(blended, 0.01, b),
     "adam": lambda b: mo.rules.build(optax.adam, 0.05, b1=b),
     "sgd": lambda b: mo.rules.build(optax.sgd, 0.02, momentum=b, nesterov=True),
 }
 UNBUILT = {
+    "blend": lambda b: blended(0.01, b),
     "adam": lambda b: optax.adam(0.05, b1=b),
     "sgd": lambda b: optax.sgd(0.02, momentum=b, nesterov=True),
 }
@@ -64,12 +70,12 @@ UNBUILT = {
 @pytest.mark.parametrize("name", METHODS)
 def test_the_slope_is_the_derivative_of_the_loss_by_the_last_value(name):
     """By a number in the place of the rule, in the state as it was before the last step."""
-    rate, start, sign = 1e-4, 0.7, -1 if name == "blend" else 1  # without a learning rate an update points uphill
+    rate, start = 1e-4, 0.7
     tx = METHODS[name](mo.rules.hypergradient(rate, start, 0.0, 0.99))
 
     def plain(beta, state, x):
         chosen = UNBUILT.get(name, METHODS[name])(beta)
-        return loss(x + sign * chosen.update(jax.grad(loss)(x), state, x)[0])
+        return loss(x + chosen.update(jax.grad(loss)(x), state, x)[0])
 
     with jax.enable_x64(True):
         x = jnp.asarray(START)
@@ -79,7 +85,7 @@ def test_the_slope_is_the_derivative_of_the_loss_by_the_last_value(name):
         for t in range(5):
             before, point = state, x
             updates, state = update(jax.grad(loss)(x), state, x)
-            x = x + sign * updates
+            x = x + updates
             if t:
                 expected = np.clip(expected - rate * seen[-1], 0, 0.99)
             np.testing.assert_allclose(_value(state), expected, rtol=1e-12)
@@ -97,9 +103,15 @@ def _value(state):
 def _inner(state):
     """The state as it is without rules."""
     kind = type(mo.heavy_ball(0.1, mo.rules.alignment()).init(jnp.zeros(2)))
-    return jax.tree.map(
-        lambda x: x.inner if isinstance(x, kind) else x, state, is_leaf=lambda x: isinstance(x, kind)
-    )
+    return jax.tree.map(lambda x: x.inner if isinstance(x, kind) else x, state, is_leaf=lambda x: isinstance(x, kind))
+
+
+def test_in_a_filter_the_step_has_learning_rate_one():
+    tx = optax.chain(mo.trace(mo.rules.hypergradient(0.01, 0.5, high=0.9)), optax.scale(-0.1))
+    state = tx.init(jnp.zeros(()))
+    for expected in (0.5, 0.5, 0.5 + 0.01 * 2.0 * 2.0):  # the velocity before the last one is the first gradient, 2
+        _, state = tx.update(jnp.asarray(2.0), state)
+        np.testing.assert_allclose(_value(state), expected, rtol=1e-6)
 
 
 def test_at_rate_zero_nothing_moves():

@@ -69,7 +69,7 @@ def test_without_a_step_there_is_no_ratio():
 
 
 def test_it_needs_a_learning_rate():
-    with pytest.raises(TypeError, match="beta: rules.lipschitz_ratio.* needs the learning rate"):
+    with pytest.raises(TypeError, match=r"beta: rules\.lipschitz_ratio.* needs the learning rate"):
         mo.trace(mo.rules.lipschitz_ratio())
     with pytest.raises(ValueError, match=r"delta must be in \(0, 1\)"):
         mo.rules.lipschitz_ratio(0.0)

@@ -11,7 +11,7 @@ import pytest
 from helpers import MATRIX, START, assert_close, descend, feed, join, noise, split, table
 
 import momentum_optax as mo
-from momentum_optax import testing
+from momentum_optax import schedules, testing
 
 EIGENVALUES = np.geomspace(1e-4, 1.0, 200)
 FISTA = oracles_restarts.fista_betas(7000)
@@ -210,6 +210,16 @@ def test_counts_of_a_function_go_on_by_default():
     assert states.inner_state.count.tolist() == [1, 2, 3, 4, 5]
     assert states.restarts.tolist() == [0, 0, 1, 1, 1]
     np.testing.assert_array_equal(states.inner_state.velocity[2], 0)
+
+
+def test_warm_restarts_begin_each_cycle_without_a_past():
+    """Cycles of 3 and 6 updates: at counts 3 and 9 the velocity is the gradient alone."""
+    warm = schedules.warm_restarts(0.1, period=3, t_mult=2)
+    g = noise(12, 2)
+    _, states = feed(mo.wrappers.restart_when(mo.trace(0.9), warm.restarts), g)
+    _, alone = feed(mo.trace(0.9), g[3:9])
+    np.testing.assert_allclose(states.inner_state.velocity[3:8], alone.velocity[:5], rtol=1e-12)
+    assert states.restarts.tolist() == [0, 0, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2]
 
 
 def test_every_lane_restarts_on_its_own():

@@ -14,7 +14,10 @@ from momentum_optax._step import compiler_options
 from momentum_optax.wrappers import diverging, metrics, oscillating, stalled, track
 from momentum_optax.wrappers.restart_every import restart_every
 
-NAMES = ["gradient_norm", "velocity_norm", "update_norm", "param_norm", "update_ratio", "cosine", "effective_learning_rate", "effective_horizon", "sign_flips", "gradient_growth", "restarts", "skipped"]
+NAMES = (
+    *("gradient_norm", "velocity_norm", "update_norm", "param_norm", "update_ratio", "cosine"),
+    *("effective_learning_rate", "effective_horizon", "sign_flips", "gradient_growth", "restarts", "skipped"),
+)
 
 
 def watch(tx, gradients, params=None, **options) -> dict[str, np.ndarray]:
@@ -196,14 +199,13 @@ def test_updates_are_bit_identical(name, dtype):
     tx, gradients = WATCHED[name], jax.tree.map(lambda g: g.astype(dtype), stream(6))
     params = jax.tree.map(lambda g: g[0], gradients)
 
-    # The params are given: what a compiler makes of `params + update` is no longer the update.
+    # In one larger program a compiler may round a multiply-add once instead of twice, here and not there.
     def run(tx, inner):
-        def body(s, g):
-            u, s = tx.update(g, s, params)
-            return s, u
-
-        s, u = jax.jit(lambda g: jax.lax.scan(body, tx.init(params), g))(gradients)
-        return u, inner(s)
+        update, s, out = jax.jit(tx.update), tx.init(params), []
+        for i in range(6):
+            u, s = update(jax.tree.map(lambda g, i=i: g[i], gradients), s, params)
+            out.append(u)
+        return out, inner(s)
 
     plain, watched = run(tx, lambda s: s), run(track(tx), lambda s: s.inner_state)
     assert jax.tree.structure(plain) == jax.tree.structure(watched)
@@ -248,19 +250,9 @@ def test_lanes_are_single_runs():
     np.testing.assert_array_equal(verdicts[1], [False, False, True])
 
 
-def test_every_third_step_is_that_step():
-    g = stream(13)
-    dense, sparse = watch(mo.trace(0.9), g, decay=0.0), watch(mo.trace(0.9), g, decay=0.0, every=3)
-    for name in NAMES[:-3]:
-        np.testing.assert_allclose(sparse[name], dense[name][np.arange(13) // 3 * 3], rtol=1e-5, err_msg=name)
-    growing = jnp.asarray(1.1 ** np.arange(90.0), jnp.float32)[:, None]
-    np.testing.assert_allclose(watch(mo.trace(0.9), growing, decay=0.5, every=3)["gradient_growth"][-1], 1.1, rtol=1e-4)
-
-
-@pytest.mark.parametrize("every", [1, 5])
-def test_no_old_velocity_is_kept(every):
+def test_no_old_velocity_is_kept():
     tree = [jax.ShapeDtypeStruct((300, 400), jnp.float32)] * 4
-    tx = track(mo.heavy_ball(0.1, 0.9), every=every)
+    tx = track(mo.heavy_ball(0.1, 0.9))
 
     def step(p, s, g):
         u, s = tx.update(g, s, p)
@@ -282,17 +274,18 @@ def test_long_leaves_are_summed_without_loss():
 
 
 def test_an_average_stuck_in_bfloat16_has_an_infinite_horizon():
-    g = jnp.asarray(1 + 0.001 * noise(3000, 1, 50) + np.linspace(-1, 1, 50), jnp.bfloat16)[:, 0]
-    found = watch(mo.ema(0.999), g + 0 * g, decay=0.5)
-    assert found["effective_horizon"][-1] > 1e4
-    assert watch(mo.ema(0.999, state_dtype="float32"), g, decay=0.5)["effective_horizon"][-1] < 2e3
+    g = jnp.asarray(1 + 0.3 * noise(3000, 50), jnp.bfloat16)
+    assert watch(mo.ema(0.999), g, decay=0.9)["effective_horizon"][-1] > 1e4
+    wide = watch(mo.ema(0.999, state_dtype="float32"), g, decay=0.9)
+    np.testing.assert_allclose(wide["effective_horizon"][-1], 1000, rtol=0.02)
 
 
-def test_non_finite_steps_are_seen_and_forgotten():
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_non_finite_steps_are_seen_and_forgotten(bad):
     g = jnp.asarray(noise(40, 30), jnp.float32)
     tx = lambda: optax.apply_if_finite(mo.trace(0.9), 5)  # noqa: E731
-    spoiled = watch(tx(), g.at[20, 3].set(jnp.nan))
-    assert np.isnan(spoiled["gradient_norm"][20])
+    spoiled = watch(tx(), g.at[20, 3].set(bad))
+    assert not np.isfinite(spoiled["gradient_norm"][20])
     assert np.array_equal(np.flatnonzero(diverging(spoiled)), [20])
     assert spoiled["skipped"][-1] == 1
     without = watch(tx(), jnp.delete(g, 20, axis=0))
@@ -368,7 +361,6 @@ def test_verdicts_ask_every_group():
         ({"groups": "a"}, TypeError, "groups"),
         ({"groups": {"x": 3}}, TypeError, "groups\\['x'\\]"),
         ({"decay": 1.0}, ValueError, "decay"),
-        ({"every": 0}, ValueError, "every"),
         ({"decay": lambda count: 0.9}, TypeError, "decay"),
         ({"decay": {"a": 0.9}}, TypeError, "decay"),
     ],

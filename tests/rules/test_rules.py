@@ -1,0 +1,283 @@
+"""Every rule in every method, wherever a coefficient may stand, and in every company."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import nnx
+
+import momentum_optax as mo
+from momentum_optax import testing
+
+NAMES = ["alignment", "hypergradient", "yellowfin", "plateau", "lipschitz_ratio"]
+PARAMS = {"a": {"w": jnp.arange(4.0).reshape(2, 2) - 1, "b": jnp.ones(2)}, "c": jnp.asarray(0.5)}
+
+
+def rule(name, **numbers):
+    """Quick to react, so that a few updates show it."""
+    return {
+        "alignment": lambda: mo.rules.alignment(**{"low": 0.2, "high": 0.9, "decay": 0.5, **numbers}),
+        "hypergradient": lambda: mo.rules.hypergradient(**{"rate": 0.01, "start": 0.6, **numbers}),
+        "yellowfin": lambda: mo.rules.yellowfin(**{"decay": 0.8, "window": 3, **numbers}).beta,
+        "plateau": lambda: mo.rules.plateau(**{"start": 0.5, "patience": 1, **numbers}),
+        "lipschitz_ratio": lambda: mo.rules.lipschitz_ratio(**{"delta": 0.1, **numbers}),
+    }[name]()
+
+
+def gradients(t, params=PARAMS):
+    """Different at every step and in every entry, and near to the params."""
+    return jax.tree.map(lambda p: p + 0.3 * jnp.sin(3.0 * t + jnp.arange(p.size).reshape(p.shape)), params)
+
+
+def run(tx, steps=5, params=PARAMS, spoil=lambda g, t: g):
+    """The params and the state after some updates with a loss that does not fall."""
+
+    @jax.jit
+    def body(params, state, t):
+        updates, state = tx.update(spoil(gradients(t, params), t), state, params, value=jnp.cos(2.0 * t) + 2)
+        return mo.apply_updates(params, updates), state
+
+    state = tx.init(params)
+    for t in range(steps):
+        params, state = body(params, state, jnp.asarray(float(t)))
+    return params, state
+
+
+def decided(state):
+    """Everything that rules decided on, wherever in the state they are."""
+    return [leaf for _, tree in optax.tree.get_all_with_path(state, "values") for leaf in jax.tree.leaves(tree)]
+
+
+def finite(tree):
+    return all(bool(jnp.all(jnp.isfinite(x))) for x in jax.tree.leaves(tree))
+
+
+MAKERS = {
+    "heavy_ball": lambda r: mo.heavy_ball(optax.linear_schedule(0.1, 0.01, 5), r, weight_decay=0.01),
+    "nesterov": lambda r: mo.nesterov(0.05, r),
+    "qhm": lambda r: mo.qhm(0.1, r, nu=0.7),
+    "ema_momentum": lambda r: mo.ema_momentum({"a": 0.1, "c": 0.05}, r),
+    "aggmo": lambda r: mo.aggmo(0.05, (0.0, r)),
+    "adam": lambda r: mo.rules.build(optax.adam, 0.05, b1=r),
+    "sgd": lambda r: mo.rules.build(optax.sgd, 0.05, momentum=r),
+    "tree": lambda r: mo.heavy_ball(0.1, {"a": {"w": r, "b": 0.5}, "c": r}),
+    "masked": lambda r: optax.masked(mo.heavy_ball(0.1, r), {"a": True, "c": False}),
+    "partition": lambda r: optax.partition(
+        {"x": mo.heavy_ball(0.1, r), "y": optax.sgd(0.1)}, {"a": {"w": "x", "b": "y"}, "c": "x"}
+    ),
+    "multi_steps": lambda r: optax.MultiSteps(mo.heavy_ball(0.1, r), 2),
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("maker", MAKERS)
+def test_a_rule_decides_in_every_method_and_company(maker, name):
+    params, state = run(MAKERS[maker](rule(name)), 6)
+    values = np.array(decided(state))
+    assert values.size
+    assert finite((params, state))
+    assert np.all((values >= 0) & (values < 1))
+    start = rule(name)
+    start = start.rule.start["beta"] if name == "yellowfin" else start.start["beta"]
+    assert np.all(values != np.float32(start))
+    assert all(v.dtype == jnp.float32 and v.shape == () for v in decided(state))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_containers_of_flax_and_equinox_hold_the_same(name):
+    linear = eqx.nn.Linear(2, 2, key=jax.random.key(0))
+    flat = {"bias": linear.bias, "weight": linear.weight}
+    as_nnx = nnx.State({k: nnx.Param(v) for k, v in flat.items()})
+
+    tx = mo.heavy_ball(0.1, rule(name))
+    plain, state = run(tx, 4, flat)
+    module, of_module = run(tx, 4, linear)
+    nnx_state, of_nnx = run(tx, 4, as_nnx)
+    np.testing.assert_allclose(decided(of_nnx), decided(state), rtol=1e-6)
+    np.testing.assert_allclose(jax.tree.leaves(nnx_state)[0], plain["bias"], rtol=1e-6)
+    # The fields of a module come in their own order.
+    np.testing.assert_allclose(decided(of_module), decided(state), rtol=1e-5)
+    np.testing.assert_allclose(module.bias, plain["bias"], rtol=1e-5)
+
+
+NUMBERS = {
+    "alignment": {"low": [0.1, 0.4], "high": [0.7, 0.95], "decay": [0.0, 0.9]},
+    "hypergradient": {"rate": [0.0, 0.02], "start": [0.3, 0.8], "low": [0.0, 0.2], "high": [0.85, 0.9]},
+    "yellowfin": {"learning_rate": [0.1, 0.01], "decay": [0.5, 0.9], "eps": [1e-6, 1e-3]},
+    "plateau": {"start": [0.2, 0.5], "high": [0.9, 0.8], "factor": [0.5, 0.1], "patience": [1.0, 2.0],
+                "rtol": [0.1, 0.2], "atol": [0.0, 0.1], "cooldown": [0.0, 2.0], "decay": [0.0, 0.5]},
+    "lipschitz_ratio": {"delta": [0.1, 0.95]},
+}  # fmt: skip
+
+
+def method(name, numbers):
+    if name != "yellowfin":
+        return mo.heavy_ball(0.1, rule(name, **numbers))
+    tuner = mo.rules.yellowfin(window=3, **numbers)
+    return mo.heavy_ball(tuner.learning_rate, tuner.beta)
+
+
+def scanned(name, numbers, steps=6):
+    tx, start = method(name, numbers), jax.tree.map(lambda p: p.astype(float), PARAMS)
+
+    def body(carry, t):
+        params, state = carry
+        updates, state = tx.update(gradients(t, params), state, params, value=jnp.cos(2.0 * t) + 2)
+        return (mo.apply_updates(params, updates), state), None
+
+    (params, state), _ = jax.lax.scan(body, (start, tx.init(start)), jnp.arange(float(steps)))
+    return params, state.values
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_sweep_over_the_numbers_of_a_rule_is_the_single_runs(name):
+    numbers = {k: jnp.asarray(v, jnp.float32) for k, v in NUMBERS[name].items()}
+    train = jax.jit(lambda n: scanned(name, n))
+    many = jax.jit(jax.vmap(lambda n: scanned(name, n)))(numbers)
+    for lane in range(2):
+        one = train({k: v[lane] for k, v in numbers.items()})
+        jax.tree.map(lambda m, o, i=lane: np.testing.assert_allclose(m[i], o, rtol=1e-5, atol=1e-6), many, one)
+    assert np.any(many[0]["a"]["w"][0] != many[0]["a"]["w"][1])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_derivatives_by_the_numbers_of_a_rule_are_finite_and_right(name):
+    """Through the whole run, in float64, beside differences; patience and cooldown are counted, not differentiated."""
+    smooth = {k: v[1] for k, v in NUMBERS[name].items() if k not in ("patience", "cooldown", "rtol", "atol")}
+
+    def outcome(numbers):
+        params, _ = scanned(name, {**{k: v[1] for k, v in NUMBERS[name].items()}, **numbers})
+        return sum(jnp.sum(p**2) for p in jax.tree.leaves(params))
+
+    with jax.enable_x64(True):
+        function, slope = jax.jit(outcome), jax.jit(jax.grad(outcome))
+        slopes = slope(smooth)
+        for key, number in smooth.items():
+            h = 1e-6 * number
+            ahead, behind = (float(function(smooth | {key: number + s * h})) for s in (1, -1))
+            np.testing.assert_allclose(slopes[key], (ahead - behind) / (2 * h), rtol=1e-4, atol=1e-7, err_msg=key)
+        assert any(abs(s) > 1e-6 for s in slopes.values())
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("size", [0.0, 1e-30, 1e12, 1e30, 3e38])
+def test_derivatives_stay_finite_where_gradients_are_none_or_huge(name, size):
+    numbers = {k: jnp.float32(v[1]) for k, v in NUMBERS[name].items()}
+
+    def last(numbers):
+        tx = method(name, numbers)
+        state = tx.init(jnp.zeros(2))
+        for t in range(3):
+            _, state = tx.update(jnp.full(2, size) * (-1) ** t, state, jnp.zeros(2), value=size)
+        return state.values["beta"], state
+
+    slopes, state = jax.jit(jax.grad(last, has_aux=True))(numbers)
+    assert size > 1e38 or finite(slopes)  # beyond, differences of gradients overflow
+    assert finite((state.values, state.rules))
+    assert 0 <= float(state.values["beta"]) < 1
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("bad", [jnp.nan, jnp.inf])
+def test_a_leaf_gone_wrong_neither_freezes_nor_spoils_the_others(name, bad):
+    """Once it has, the others go on as if they were alone, up to what was averaged before."""
+
+    def spoil(g, t):
+        return g | {"c": jnp.where(t == 1, bad, g["c"])}
+
+    params, state = run(mo.heavy_ball(0.1, rule(name)), 4, spoil=spoil)
+    later_params, later = run(mo.heavy_ball(0.1, rule(name)), 6, spoil=spoil)
+    assert finite((params["a"], later_params["a"], state.values, state.rules))
+    assert not np.isfinite(later_params["c"])
+    assert decided(state) != decided(later)  # still deciding
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_leaves_without_gradients_sit_out(name):
+    """A rule decides from the gradients that there are, and not at all if there are none."""
+
+    def spoil(g, t):
+        return g | {"c": None}
+
+    without = {"a": PARAMS["a"]}
+    params, state = run(mo.heavy_ball(0.1, rule(name)), 4, spoil=spoil)
+    alone, of_alone = run(mo.heavy_ball(0.1, rule(name)), 4, params=without)
+    np.testing.assert_allclose(decided(state), decided(of_alone), rtol=1e-6)
+    np.testing.assert_allclose(params["a"]["w"], alone["a"]["w"], rtol=1e-6)
+    np.testing.assert_array_equal(params["c"], PARAMS["c"])
+
+    tx = mo.heavy_ball(0.1, rule(name))
+    none = jax.tree.map(lambda _: None, PARAMS)
+    _, after = tx.update(none, state, PARAMS)
+    for before, now in zip(jax.tree.leaves(state.rules), jax.tree.leaves(after.rules), strict=True):
+        np.testing.assert_array_equal(now, before)
+
+
+@pytest.mark.parametrize("name", ["alignment", "hypergradient", "lipschitz_ratio"])
+def test_groups_of_layerwise_decide_each_for_itself(name):
+    """As two methods on the two halves would."""
+    one = rule(name)
+    tx = mo.heavy_ball(0.1, {"a": one, "c": one})
+    params, state = run(tx)
+    assert len(state.values) == 2
+    for part in ("a", "c"):
+        alone, of_alone = run(mo.heavy_ball(0.1, one), params={part: PARAMS[part]})
+        np.testing.assert_allclose(state.values[f"beta['{part}']"], of_alone.values["beta"], rtol=1e-6)
+        for x, y in zip(jax.tree.leaves(params[part]), jax.tree.leaves(alone), strict=True):
+            np.testing.assert_allclose(x, y, rtol=1e-6)
+
+
+def test_injected_numbers_reach_the_rule():
+    def build(rate, start):
+        return mo.heavy_ball(0.1, mo.rules.hypergradient(rate, start))
+
+    _, plain = run(build(0.01, 0.6))
+    params, injected = run(optax.inject_hyperparams(build)(rate=0.01, start=0.6))
+    np.testing.assert_allclose(decided(injected), decided(plain), rtol=1e-6)
+    assert finite(params)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_low_precision_params_have_exact_rules(name):
+    """What is decided is in the default float dtype, whatever the params are."""
+    low = jax.tree.map(lambda p: p.astype(jnp.bfloat16), PARAMS)
+    params, state = run(mo.heavy_ball(0.1, rule(name)), params=low)
+    assert {x.dtype for x in jax.tree.leaves((state.values, state.rules))} == {jnp.dtype("float32")}
+    assert {x.dtype for x in jax.tree.leaves((params, state.kept))} == {jnp.dtype("bfloat16")}
+    _, full = run(mo.heavy_ball(0.1, rule(name)))
+    np.testing.assert_allclose(decided(state), decided(full), atol=0.05)
+
+
+def alignment_of_leaves(low, high):
+    return mo.heavy_ball(0.1, mo.rules.alignment(low, high, each_leaf=True))
+
+
+def hypergradient_of_leaves(rate, start):
+    rule = mo.rules.hypergradient(rate, start, each_leaf=True)
+    return mo.nesterov(0.1, rule, weight_decay=0.1)
+
+
+def lipschitz_ratio_of_leaves(learning_rate, delta):
+    return mo.heavy_ball(learning_rate, mo.rules.lipschitz_ratio(delta, each_leaf=True))
+
+
+CASES = [
+    testing.Case("alignment", alignment_of_leaves, {"low": 0.5, "high": 0.9}),
+    testing.Case("hypergradient", hypergradient_of_leaves, {"rate": 1.0, "start": 0.5}),
+    testing.Case("lipschitz_ratio", lipschitz_ratio_of_leaves, {"learning_rate": 0.1, "delta": 0.1}),
+]
+
+
+@pytest.mark.parametrize(
+    ("case", "law"),
+    [
+        pytest.param(case, testing.LAWS[law], id=f"{case.name}-{law}")
+        for case in CASES
+        for law in ("missing_gradients_sit_out", "masks_and_partitions_work", "non_finite_is_seen_and_contained")
+    ],
+)
+def test_with_a_value_for_each_leaf_the_leaves_are_strangers(case, law):
+    """The laws from which the rows of the catalogue, which share one beta, are excepted."""
+    law.holds(case)
