@@ -72,9 +72,9 @@ CONTENDERS = {
     CONSTANT: Contender(mo.heavy_ball, "beta", [0.9, 0.0, 0.7, 0.97]),
     "alignment": Contender(ruled(aligned), "high", [0.99, 0.9, 0.97, 0.999]),
     "alignment, each leaf": Contender(ruled(aligned, each_leaf=True), "high", [0.99, 0.9, 0.97, 0.999]),
-    "hypergradient": Contender(ruled(mo.rules.hypergradient), "rate", [0.01, 0.0001, 0.001, 0.1]),
+    "hypergradient": Contender(ruled(mo.rules.hypergradient), "rate", [0.001, 0.00001, 0.0001, 0.01]),
     "hypergradient, each leaf": Contender(
-        ruled(mo.rules.hypergradient, each_leaf=True), "rate", [0.01, 0.0001, 0.001, 0.1]
+        ruled(mo.rules.hypergradient, each_leaf=True), "rate", [0.001, 0.00001, 0.0001, 0.01]
     ),
     "lipschitz_ratio": Contender(ruled(mo.rules.lipschitz_ratio), "delta", [0.001, 0.01, 0.03, 0.1]),
     "plateau": Contender(ruled(mo.rules.plateau, decay=0.95), "start", [0.9, 0.0, 0.7, 0.97]),
@@ -100,7 +100,7 @@ def digits_problem() -> Problem:
     return Problem(digits.MLP, Data(data.train_inputs[360:], data.train_targets[360:], inputs, targets), 360)
 
 
-CONTEXT, EMBEDDING, HIDDEN = 8, 16, 64
+CONTEXT, EMBEDDING, HIDDEN = 8, 8, 32
 
 
 def characters() -> Problem:
@@ -139,7 +139,7 @@ def _predict(params: Mapping[str, jax.Array], context: jax.Array) -> jax.Array:
     return hidden @ params["output"] + params["output_bias"]
 
 
-PROBLEMS = {"digits": (digits_problem, 300, 32), "characters": (characters, 600, 64)}
+PROBLEMS = {"digits": (digits_problem, 100, 32), "characters": (characters, 400, 32)}
 
 
 def trial(contender: Contender, problem: Problem, batch_size: int) -> Trial:

@@ -76,9 +76,7 @@ def measure(leaves: int, size: int, rounds: int, compiles: int) -> list[list[str
         for name, side in list(compared.items())[:: 1 if i % 2 else -1]:
             built[name].append(compile_update(*side, tree, {}))
     rng = np.random.default_rng(0)
-    params, gradients = (
-        {path: jnp.asarray(rng.standard_normal(size, np.float32)) for path in paths} for _ in range(2)
-    )
+    params, gradients = ({path: jnp.asarray(rng.standard_normal(size, np.float32)) for path in paths} for _ in range(2))
     runs = {name: stepper(built[name][0], tx, params, gradients) for name, (tx, _) in compared.items()}
     times = machine.interleave(runs, rounds)
     rows = []

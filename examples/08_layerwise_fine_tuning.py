@@ -72,9 +72,7 @@ def main(steps: int = 400, seeds: int = 20) -> dict[str, np.ndarray]:
     images, labels = load_digits(return_X_y=True)
     images = (images / 16).astype(np.float32)
     old, new = (jnp.asarray(images[labels < 5]), jnp.asarray(labels[labels < 5])), labels >= 5
-    split = train_test_split(
-        images[new], labels[new] - 5, train_size=5 * SHOTS, stratify=labels[new], random_state=0
-    )
+    split = train_test_split(images[new], labels[new] - 5, train_size=5 * SHOTS, stratify=labels[new], random_state=0)
     few, held_out, few_labels, held_out_labels = map(jnp.asarray, split)
 
     def fresh(key):

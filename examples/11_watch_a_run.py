@@ -13,7 +13,7 @@ from flax import nnx
 from sklearn.datasets import load_digits
 
 import momentum_optax as mo
-from momentum_optax.wrappers import diverging, metrics, oscillating, stalled, track
+from momentum_optax import diverging, metrics, oscillating, stalled, track
 
 LEARNING_RATES = {"good": 0.05, "too large": 1.0, "too small": 1e-7}
 VERDICTS = {"oscillating": oscillating, "stalled": stalled, "diverging": diverging}

@@ -55,7 +55,12 @@ from .surgery import reset_rows as reset_rows
 from .surgery import transplant as transplant
 from .wrappers.layerwise_chain import layerwise_chain as layerwise_chain
 from .wrappers.lookahead import lookahead as lookahead
+from .wrappers.metrics import metrics as metrics
 from .wrappers.outer_momentum import outer_momentum as outer_momentum
+from .wrappers.track import track as track
+from .wrappers.verdicts import diverging as diverging
+from .wrappers.verdicts import oscillating as oscillating
+from .wrappers.verdicts import stalled as stalled
 
 STATE_LAYOUT = 1
 """Version of the layout of all states: the fields of their NamedTuples, and what they hold. Keep it with a

@@ -65,14 +65,14 @@ class AdaptiveState(NamedTuple):
       values: what the rules decided on for the last update: `()` for each, by the argument and the place in it.
       rules: the states of the rules, by the same names.
       kept: what the rules of an argument keep of each leaf, by the argument; shaped like the params.
-      inner: state of the transformation itself.
+      inner_state: state of the transformation itself.
     """
 
     count: jax.Array
     values: Any
     rules: Any
     kept: Any
-    inner: Any
+    inner_state: Any
 
 
 def _with_rules(method: Method) -> optax.GradientTransformationExtraArgs:
@@ -102,7 +102,7 @@ def _with_rules(method: Method) -> optax.GradientTransformationExtraArgs:
         sign = -1 if method.downhill else 1
 
         def step(values, updates=updates, params=params):
-            return method.with_columns(tree, plan.values(values)).update(updates, state.inner, params, **extra)
+            return method.with_columns(tree, plan.values(values)).update(updates, state.inner_state, params, **extra)
 
         memory: Any = None
         if any(watch.rule.hears_memory for watch in plan.watches):

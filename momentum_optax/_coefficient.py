@@ -141,6 +141,11 @@ def _probe(where: str, schedule: Callable[..., Any]) -> np.ndarray | None:
     return _probed.setdefault(schedule, np.asarray(values, np.float64))
 
 
+def outlives_a_trace(where: str, schedule: Any) -> bool:
+    """Whether the schedule closes over no hyperparameter of a sweep."""
+    return _probe(where, schedule) is not None
+
+
 def _check_schedule(where: str, schedule: Any, accepted: Range) -> Any:
     values = _probe(where, schedule)
     if values is None:

@@ -203,7 +203,8 @@ def _need_sweep_extra() -> None:
 
 
 def _method(option: str, name: str, kind: str | None = None) -> Method:
-    known = {row.name: row for row in CATALOG if kind in (None, row.kind)}
+    # What is swept is swept over learning rates.
+    known = {row.name: row for row in CATALOG if kind is None or (row.kind == kind and "learning_rate" in row.defaults)}
     if name in known:
         return known[name]
     close = difflib.get_close_matches(name, known, n=1)

@@ -83,11 +83,11 @@ SIGNATURES = {
     "rules.plateau": "(start=0.9, high=0.999, factor=0.5, patience=10, *, rtol=0.0001, atol=0.0, cooldown=0, decay=0.0)",
     "rules.yellowfin": "(learning_rate=0.0001, *, decay=0.999, window=20, eps=1e-06)",
     "transplant": "(source, target, *, scale=1.0, weight=None, second_moments=False, second_moment_weight=None, counts=False, missing='error')",
-    "wrappers.diverging": "(metrics, growth=1.02)",
-    "wrappers.metrics": "(state)",
-    "wrappers.oscillating": "(metrics, flips=0.5)",
-    "wrappers.stalled": "(metrics, ratio=1e-05)",
-    "wrappers.track": "(tx, *, groups=None, decay=0.98)",
+    "diverging": "(metrics, growth=1.02)",
+    "metrics": "(state)",
+    "oscillating": "(metrics, flips=0.5)",
+    "stalled": "(metrics, ratio=1e-05)",
+    "track": "(tx, *, groups=None, decay=0.98)",
 }
 COMMON = "weight_decay=None, mask=None, state_dtype=None"
 
@@ -99,6 +99,7 @@ OWN_REFERENCE = {
     "scale_by_learning_rate": "optimizers/test_finish.py",
     "add_decayed_weights": "optimizers/test_finish.py",
     "lookahead": "wrappers/test_lookahead.py",
+    "track": "wrappers/test_track.py",
     "outer_momentum": "wrappers/test_outer_momentum.py",
     "polyak_heavy_ball": "optimizers/test_polyak_heavy_ball.py",
     "srsgd": "optimizers/test_srsgd.py",

@@ -103,6 +103,42 @@ def test_defences_save_a_run_with_planted_spikes():
     assert loss["guard_finite and clip, spikes and a NaN"] < 1.5 * loss["undisturbed"]
 
 
+def test_fine_tuning_shows_what_the_early_layers_do():
+    example = load("08_layerwise_fine_tuning")
+    results = example.main(steps=60, seeds=3)
+    assert set(results) == {*example.METHODS, "not pretrained"}
+    medians = {name: np.median(accuracy) for name, accuracy in results.items()}
+    assert all(0.4 < accuracy < 1 for accuracy in medians.values())
+    assert medians["one beta"] > medians["early layers frozen"] + 0.05
+    assert medians["beta reduced early, same size of steps"] > medians["beta reduced early"]
+
+
+def test_one_cycle_is_compared_at_its_best_rate():
+    example = load("10_one_cycle")
+    results = example.main(steps=60, seeds=3)
+    assert len(results) == 5
+    assert all(0.01 <= rate <= 1 and accuracies.shape == (3,) for rate, accuracies in results.values())
+    assert min(np.median(accuracies) for _, accuracies in results.values()) > 0.85
+
+
+def test_warm_restarts_differ_where_the_learning_rate_is_outside():
+    results = load("13_warm_restarts").main(steps=140, seeds=3)
+    losses = {name: np.median(curves, axis=0) for name, (curves, _) in results.items()}
+    for name in ("heavy ball", "Nesterov"):  # alike up to the first restart
+        np.testing.assert_allclose(losses[name][:20], losses[f"{name}, velocity anew"][:20], rtol=1e-5)
+    jump = {name: curve[60:70].max() / curve[60] for name, curve in losses.items()}
+    assert jump["heavy ball"] > 1.3 * jump["heavy ball, velocity anew"]
+    assert jump["Nesterov"] < 1.2 * jump["Nesterov, velocity anew"]
+    assert min(np.median(accuracy) for _, accuracy in results.values()) > 0.9
+
+
+def test_watched_runs_get_their_verdicts():
+    results = load("11_watch_a_run").main(steps=120)
+    assert results["good"][1] == set()
+    assert "diverging" in results["too large"][1]
+    assert results["too small"][1] == {"stalled"}
+
+
 def test_examples_are_numbered_short_and_complete():
     files = sorted(EXAMPLES.glob("*.py"))
     assert [file.name[:3] for file in files] == [f"{i:02}_" for i in range(1, len(files) + 1)]

@@ -119,7 +119,11 @@ def test_absent_leaves_need_no_pattern_and_excuse_patterns():
         (["a", "c", "d"], False, "beta: no leaf is named by 'd'. The leaves are 'a/w', 'a/b', 'c'."),
         (["a", "c", "*/w"], False, "beta: named twice: 'a/w' by 'a' and '*/w'. The"),
         (["a/w"], False, "beta: nothing is said about 'a/b', 'c' (give a default). The"),
-        ([re.compile("x"), "c", "*"], True, "no leaf is named by re.compile('x'); named twice: 'c' by 'c' and '*'. The"),
+        (
+            [re.compile("x"), "c", "*"],
+            True,
+            "no leaf is named by re.compile('x'); named twice: 'c' by 'c' and '*'. The",
+        ),
     ],
 )
 def test_what_does_not_fit_is_named(patterns, default, message):

@@ -51,12 +51,22 @@ def method_table() -> str:
     def cell(text: str) -> str:
         return text.replace("|", r"\|")
 
-    lines = ["| method | what it is | one step | source |", "|---|---|---|---|"]
-    for row in CATALOG:
-        source = row.source.split(', "')[0]
-        cells = f"`{row.name}`", cell(row.summary), f"`{cell(row.equation)}`", f"[{cell(source)}]({row.url})"
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+    kinds = {
+        "Optimizers": ("optimizer",),
+        "Parts": ("filter", "direction", "combinator"),
+        "Coefficients": ("coefficient",),
+        "Wrappers": ("wrapper",),
+    }
+    assert {row.kind for row in CATALOG} == {kind for several in kinds.values() for kind in several}
+    lines = []
+    for title, several in kinds.items():
+        lines += [f"### {title}", "", "| method | what it is | one step | source |", "|---|---|---|---|"]
+        for row in (row for row in CATALOG if row.kind in several):
+            source = row.source.split(', "')[0]
+            cells = f"`{row.name}`", cell(row.summary), f"`{cell(row.equation)}`", f"[{cell(source)}]({row.url})"
+            lines.append(f"| {' | '.join(cells)} |")
+        lines.append("")
+    return "\n".join(lines)
 
 
 def write() -> None:

@@ -12,5 +12,6 @@ from .parts import PARTS
 from .peers import PEERS
 from .restarts import RESTARTS
 from .schedules import SCHEDULES
+from .watching import WATCHING
 
-CATALOG: tuple[Method, ...] = (*PARTS, *CLASSICAL, *DEFENCE, *PEERS, *SCHEDULES, *RESTARTS, *OUTER)
+CATALOG: tuple[Method, ...] = (*PARTS, *CLASSICAL, *DEFENCE, *PEERS, *SCHEDULES, *RESTARTS, *OUTER, *WATCHING)

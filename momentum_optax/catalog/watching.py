@@ -12,7 +12,7 @@ def _track(learning_rate, beta, decay):
 
 WATCHING: tuple[Method, ...] = (
     Method(
-        "wrappers.track", _track, "wrapper", "measures gradient, velocity and update of any method, and changes nothing",
+        "track", _track, "wrapper", "measures gradient, velocity and update of any method, and changes nothing",
         "updates of tx; cosine <- mean(<g, w> / (|g| |w|)); effective_learning_rate <- mean(-<u, g>) / mean(|g|^2); "
         "effective_horizon <- 1 / (1 - beta), beta = |v across g| / |w across g|; sign_flips <- mean(angle(v, w)) / pi",
         'Goemans and Williamson (1995), "Improved Approximation Algorithms for Maximum Cut and Satisfiability Problems '

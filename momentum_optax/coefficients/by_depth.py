@@ -4,9 +4,9 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import jax.numpy as jnp
-from jax.core import Tracer
+import jax
 
+from .. import _coefficient as coefficient
 from .._paths import Pattern, assign, check_pattern, listed
 from .._plan import ByPath, Entry
 from .._types import Coefficient
@@ -31,12 +31,14 @@ class _ByDepth(ByPath):
         return {"first": self.at(0.0), "last": self.at(1.0)}
 
     def at(self, depth: float) -> Any:
-        """The value at a depth: the same object at every update, so that a schedule is tried out once."""
+        """The value at a depth: of schedules the same object at every update, so that each is tried out once."""
         if depth in self.known:
             return self.known[depth]
-        value = self.function(depth)
-        if not isinstance(jnp.zeros(()), Tracer):  # what is made while JAX traces does not outlive the trace
-            self.known[depth] = value
+        with jax.ensure_compile_time_eval():
+            value = self.function(depth)
+            # One that closes over hyperparameters of a sweep does not outlive the trace they are of.
+            if coefficient.is_schedule(value) and coefficient.outlives_a_trace(f"by_depth at {depth:g}", value):
+                self.known[depth] = value
         return value
 
     def assign(self, name: str, paths: Sequence[str], absent: Sequence[bool]) -> list[Entry]:

@@ -4,11 +4,6 @@ from .accumulate_into import accumulate_into as accumulate_into
 from .clip_by_velocity import clip_by_velocity as clip_by_velocity
 from .guard_finite import guard_finite as guard_finite
 from .lazy import lazy as lazy
-from .metrics import metrics as metrics
 from .restart_every import restart_every as restart_every
 from .restart_when import restart_when as restart_when
 from .skip_spikes import skip_spikes as skip_spikes
-from .track import track as track
-from .verdicts import diverging as diverging
-from .verdicts import oscillating as oscillating
-from .verdicts import stalled as stalled

@@ -20,12 +20,12 @@ class AccumulateIntoState(NamedTuple):
 
     Attributes:
       micro: `()` int32, micro-batches of the present group so far, below `k`.
-      inner: state of the wrapped transformation; within a group its velocities have decayed already and hold the
+      inner_state: state of the wrapped transformation; within a group its velocities have decayed already and hold the
         micro-batches so far, and all else is as before the group.
     """
 
     micro: jax.Array
-    inner: Any
+    inner_state: Any
 
 
 def accumulate_into(tx: optax.GradientTransformation, k: int) -> optax.GradientTransformationExtraArgs:
@@ -83,7 +83,7 @@ def accumulate_into(tx: optax.GradientTransformation, k: int) -> optax.GradientT
     def update(updates, state: AccumulateIntoState, params=None, **extra) -> tuple[Any, AccumulateIntoState]:
         first, last = state.micro == 0, state.micro == k - 1
         share = jax.tree.map(lambda g: leafwise.widen(g) / k, updates)
-        step, kept = _opened(extended, state.inner, params, **extra)
+        step, kept = _opened(extended, state.inner_state, params, **extra)
         velocity = [leafwise.widen(v) for v in kept]
 
         # The velocity is affine in the gradient: its value at 0 is the decay, its derivative folds a gradient in.
@@ -104,7 +104,9 @@ def accumulate_into(tx: optax.GradientTransformation, k: int) -> optax.GradientT
         out = run(*jax.tree.leaves((share, kept)))
         _, (steps, rest) = jax.tree.unflatten(jax.tree.structure(shape), out)
         updates = zeroed(~last, leafwise.emit(lambda _, u: u, updates, (steps,)))
-        inner = leafwise.like(_closed(state.inner, velocity, select(last, rest, _others(state.inner))), state.inner)
+        inner = leafwise.like(
+            _closed(state.inner_state, velocity, select(last, rest, _others(state.inner_state))), state.inner_state
+        )
         return updates, AccumulateIntoState(jnp.where(last, 0, state.micro + 1), inner)
 
     return transformation(init, update)

@@ -23,13 +23,13 @@ class ClipByVelocityState(NamedTuple):
       count: `()` int32, updates so far.
       usual: `()` float for each leaf, or for all: average of the logarithm of `|g| / |velocity|`.
       weight: `()` float beside each `usual`: how much the steps so far weigh in it.
-      inner: state of the defended transformation.
+      inner_state: state of the defended transformation.
     """
 
     count: jax.Array
     usual: Any
     weight: Any
-    inner: Any
+    inner_state: Any
 
 
 def clip_by_velocity(
@@ -95,7 +95,7 @@ def clip_by_velocity(
 
     def update(updates, state: ClipByVelocityState, params=None, **extra) -> tuple[optax.Updates, ClipByVelocityState]:
         leaves, structure = jax.tree.flatten(updates, is_leaf=grouping.is_none)
-        velocities = _velocities(state.inner)
+        velocities = _velocities(state.inner_state)
         beside = [velocities.get(path, []) for path in paths(updates, is_leaf=grouping.is_none)]
         limits = coefficient.at(ratio, state.count)
         here = [g is not None and bool(v) for g, v in zip(leaves, beside, strict=True)]
@@ -120,7 +120,7 @@ def clip_by_velocity(
             leafwise.narrow(leafwise.widen(g) * f, jnp.result_type(g)) if there else g
             for g, f, there in zip(leaves, factors, here, strict=True)
         ]
-        updates, inner = extended.update(structure.unflatten(clipped), state.inner, params, **extra)
+        updates, inner = extended.update(structure.unflatten(clipped), state.inner_state, params, **extra)
         return updates, ClipByVelocityState(increment(state.count), usual, weight, inner)
 
     return transformation(init, update)

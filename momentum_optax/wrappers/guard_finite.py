@@ -19,14 +19,14 @@ class GuardFiniteState(NamedTuple):
     """State of `guard_finite`.
 
     Attributes:
-      total: `()` int32, steps so far in which anything was not finite.
+      total_notfinite: `()` int32, steps so far in which anything was not finite.
       consecutive: `()` int32, how many such steps came in a row up to now; 0 after a finite step.
-      inner: state of the guarded transformation.
+      inner_state: state of the guarded transformation.
     """
 
-    total: jax.Array
+    total_notfinite: jax.Array
     consecutive: jax.Array
-    inner: Any
+    inner_state: Any
 
 
 def guard_finite(
@@ -108,7 +108,7 @@ def guard_finite(
 
         # Zeros go in where nothing is to come out: a derivative through NaN would be NaN behind any select.
         tame = [g if g is None else zeroed(sits, g) for g, sits in zip(leaves, out, strict=True)]
-        stepped, inner = extended.update(structure.unflatten(tame), state.inner, params, **extra)
+        stepped, inner = extended.update(structure.unflatten(tame), state.inner_state, params, **extra)
         flat = structure.flatten_up_to(stepped)
         updates = structure.unflatten(u if u is None else zeroed(s, u) for u, s in zip(flat, out, strict=True))
         if per_leaf:
@@ -117,11 +117,11 @@ def guard_finite(
                 extended,
                 lambda path, new, old: jnp.where(sits.get(path, False), old, new),
                 inner,
-                state.inner,
+                state.inner_state,
                 lambda new, _: new,
             )
-        inner = select(guards & whole, state.inner, inner)
-        total = jnp.where(found | lost, increment(state.total), state.total)
+        inner = select(guards & whole, state.inner_state, inner)
+        total = jnp.where(found | lost, increment(state.total_notfinite), state.total_notfinite)
         return updates, GuardFiniteState(total, consecutive, inner)
 
     return transformation(init, update)

@@ -23,11 +23,11 @@ class LazyState(NamedTuple):
     Attributes:
       withheld: what rows would have moved while they were absent, for `mode="catch_up"`: shaped like the params, and
         `NoMemory` for leaves that are not lazy and in the other modes.
-      inner: state of the wrapped transformation.
+      inner_state: state of the wrapped transformation.
     """
 
     withheld: Any
-    inner: Any
+    inner_state: Any
 
 
 def lazy(
@@ -141,7 +141,7 @@ def lazy(
         def rows(column):
             return [x if there is None else zeroed(~there, x) for x, there in zip(column, present, strict=True)]
 
-        stepped, inner = extended.update(structure.unflatten(rows(leaves)), state.inner, params, **extra)
+        stepped, inner = extended.update(structure.unflatten(rows(leaves)), state.inner_state, params, **extra)
         moves, withheld = structure.flatten_up_to(stepped), state.withheld
         if mode == "catch_up" and not isinstance(withheld, leafwise.NoMemory):
             kept = structure.flatten_up_to(withheld)
@@ -161,7 +161,7 @@ def lazy(
                 there = by_path.get(path)
                 return new if there is None or not new.ndim else jnp.where(there, new, old)
 
-            inner = map_owned(extended, frozen, inner, state.inner, lambda new, _: new)
+            inner = map_owned(extended, frozen, inner, state.inner_state, lambda new, _: new)
         return structure.unflatten(rows(moves)), LazyState(withheld, inner)
 
     return transformation(init, update)

@@ -22,7 +22,7 @@ class SkipSpikesState(NamedTuple):
       weight: `()` float, how much the steps seen weigh in the averages, 1 minus the product of the decays.
       skipped: `()` int32, steps skipped so far.
       consecutive: `()` int32, how many steps in a row were skipped up to now.
-      inner: state of the defended transformation.
+      inner_state: state of the defended transformation.
     """
 
     seen: jax.Array
@@ -31,7 +31,7 @@ class SkipSpikesState(NamedTuple):
     weight: jax.Array
     skipped: jax.Array
     consecutive: jax.Array
-    inner: Any
+    inner_state: Any
 
 
 def skip_spikes(
@@ -100,14 +100,14 @@ def skip_spikes(
         skip = ~finite | (outlier & ~settled)
 
         tame = zeroed(skip, updates)  # see `guard_finite`
-        stepped, inner = extended.update(tame, state.inner, params, **extra)
+        stepped, inner = extended.update(tame, state.inner_state, params, **extra)
         observed = ~skip & ~zero
         fresh = _observed(state, jnp.where(observed, x, 0), survives, settled)
         state = select(observed, fresh, state)
         return zeroed(skip, stepped), state._replace(
             skipped=jnp.where(skip, increment(state.skipped), state.skipped),
             consecutive=jnp.where(skip, increment(state.consecutive), 0),
-            inner=select(skip, state.inner, inner),
+            inner_state=select(skip, state.inner_state, inner),
         )
 
     return transformation(init, update)

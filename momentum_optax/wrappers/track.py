@@ -98,14 +98,14 @@ def track(
       The learning rate is past half of the stable one, and the velocity turns back at every step:
 
       >>> import jax.numpy as jnp, momentum_optax as mo
-      >>> tx = mo.wrappers.track(mo.heavy_ball(1.8, beta=0.1))
+      >>> tx = mo.track(mo.heavy_ball(1.8, beta=0.1))
       >>> params = jnp.ones(3)
       >>> state = tx.init(params)
       >>> for _ in range(20):
       ...     updates, state = tx.update(params, state, params)  # the gradient of |params|^2 / 2
       ...     params = params + updates
-      >>> found = mo.wrappers.metrics(state)
-      >>> print(f"{found['sign_flips']:.2f}", mo.wrappers.oscillating(found), mo.wrappers.diverging(found))
+      >>> found = mo.metrics(state)
+      >>> print(f"{found['sign_flips']:.2f}", mo.oscillating(found), mo.diverging(found))
       1.00 True False
 
     References:

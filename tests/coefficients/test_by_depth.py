@@ -195,3 +195,22 @@ def test_a_beta_out_of_range_is_refused():
     inside = mo.heavy_ball(0.1, mo.by_depth(lambda at: 1.2 if at == 0.5 else 0.5))
     with pytest.raises(ValueError, match=r"beta\['layer_1'\] must be in \[0, 1\); got 1.2"):
         inside.init({f"layer_{i}": {"w": jnp.ones(1)} for i in range(3)})
+
+
+def test_schedules_over_traced_numbers_do_not_leak():
+    params = {f"layer_{i}": {"w": jnp.ones(1)} for i in range(3)}
+
+    @jax.jit
+    @jax.vmap
+    def last(start):
+        tx = mo.trace(mo.by_depth(lambda at: lambda count: start * at * (1 + count) / (2 + count)))
+
+        def body(state, _):
+            updates, state = tx.update(params, state)
+            return state, updates
+
+        return jax.lax.scan(body, tx.init(params), length=2)[1]
+
+    starts = jnp.array([0.3, 0.6])
+    for i, share in enumerate((0, 0.5, 1)):
+        np.testing.assert_allclose(last(starts)[f"layer_{i}"]["w"][:, 1, 0], 1 + starts * share * 2 / 3, rtol=1e-6)

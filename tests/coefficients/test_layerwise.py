@@ -352,7 +352,11 @@ def test_bad_tables_are_refused_at_once(coefficients, error, message):
         (mo.layerwise({"a": 1.5}, default=0.5), ValueError, r"beta\['a'\] must be in \[0, 1\); got 1.5"),
         (mo.layerwise({"a": 0.5}, default=1.0), ValueError, r"beta\['default'\] must be in \[0, 1\); got 1.0"),
         (mo.layerwise({"a": "b"}), TypeError, r"beta\['a'\] must be a number .* got 'b' of type str"),
-        (mo.layerwise({"a": lambda count: 1.0 + count}), ValueError, r"beta\['a'\] is a schedule that gives 1 at count 0"),
+        (
+            mo.layerwise({"a": lambda count: 1.0 + count}),
+            ValueError,
+            r"beta\['a'\] is a schedule that gives 1 at count 0",
+        ),
         ({"a": mo.layerwise({"b": 0.1})}, TypeError, "beta: layerwise and by_depth stand for a whole coefficient"),
     ],
 )

@@ -67,7 +67,7 @@ def test_same_as_multi_steps_and_nothing_more_in_the_state(name, k):
     for ours, expected, theirs in zip(*map(jax.tree.leaves, (updates, at_means, peer)), strict=True):
         assert_close(ours[k - 1 :: k], expected, 1e-11)
         assert_close(ours, theirs, 1e-5)
-    for ours, expected in zip(*map(jax.tree.leaves, (states.inner, alone)), strict=True):
+    for ours, expected in zip(*map(jax.tree.leaves, (states.inner_state, alone)), strict=True):
         np.testing.assert_allclose(ours[k - 1 :: k], expected, rtol=1e-11)
 
 
@@ -89,7 +89,7 @@ def test_low_precision_is_rounded_only_when_stored():
             updates, state = tx.update(g.astype(dtype), state)
         mean = np.asarray(gradients[:K], np.float64).mean(0)
         np.testing.assert_allclose(updates.astype("float32"), -0.1 * mean, rtol=0.03)
-        assert state.inner[0].velocity.dtype == dtype
+        assert state.inner_state[0].velocity.dtype == dtype
 
 
 @pytest.mark.parametrize(

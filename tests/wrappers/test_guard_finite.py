@@ -42,9 +42,9 @@ def test_bad_steps_leave_no_trace():
     bad = bad_w | bad_b
     for name in gradients:
         assert_close(updates[name], heavy_ball(gradients[name], bad, 0.1, 0.9))
-    assert states.total.tolist() == np.cumsum(bad).tolist()
+    assert states.total_notfinite.tolist() == np.cumsum(bad).tolist()
     assert states.consecutive.tolist() == [1, 0, 0, 0, 1, 2, 0, 1, 0, 1, 0, 0]
-    assert states.inner[0].count[-1] == STEPS - bad.sum()
+    assert states.inner_state[0].count[-1] == STEPS - bad.sum()
 
 
 def test_per_leaf_only_the_bad_leaf_sits_out():
@@ -52,15 +52,15 @@ def test_per_leaf_only_the_bad_leaf_sits_out():
     updates, states = feed(guard_finite(mo.heavy_ball(0.1, 0.9), per_leaf=True), gradients)
     assert_close(updates["w"], heavy_ball(gradients["w"], bad_w, 0.1, 0.9))
     assert_close(updates["b"], heavy_ball(gradients["b"], bad_b, 0.1, 0.9))
-    assert states.inner[0].count[-1] == STEPS - (bad_w & bad_b).sum()
-    assert states.total[-1] == (bad_w | bad_b).sum()
+    assert states.inner_state[0].count[-1] == STEPS - (bad_w & bad_b).sum()
+    assert states.total_notfinite[-1] == (bad_w | bad_b).sum()
 
 
 def test_per_leaf_keeps_everything_that_is_remembered_about_the_leaf():
     gradients, bad_w, _ = spoiled()
     tx = optax.chain(optax.scale_by_adam(), optax.masked(mo.difference(), {"w": True, "b": False}))
     _, states = feed(guard_finite(tx, per_leaf=True), gradients)
-    adam, masked = states.inner
+    adam, masked = states.inner_state
     for memory in (adam.mu["w"], adam.nu["w"], masked.inner_state.previous["w"]):
         still = np.all(memory[1:] == memory[:-1], axis=-1)
         assert still.tolist() == bad_w[1:].tolist()
@@ -89,8 +89,8 @@ def test_a_loss_that_is_not_finite_skips_the_step():
     _, state = tx.update(params, state, params, value=jnp.asarray(1.0))
     updates, after = tx.update(params, state, params, value=jnp.asarray(jnp.nan))
     assert not updates["w"].any()
-    assert after.consecutive == after.total == 1
-    jax.tree.map(np.testing.assert_array_equal, after.inner, state.inner)
+    assert after.consecutive == after.total_notfinite == 1
+    jax.tree.map(np.testing.assert_array_equal, after.inner_state, state.inner_state)
     with pytest.raises(ValueError, match="value=loss"):
         tx.update(params, state, params)
 
@@ -110,7 +110,7 @@ def test_each_lane_is_guarded_on_its_own():
     states, updates = jax.vmap(run)(jnp.asarray(gradients))
     np.testing.assert_array_equal(updates[0], [-1, -1.5, -1.75, -1.875])
     np.testing.assert_array_equal(updates[1], [-1, -1.5, 0, -1.75])
-    assert states.total.tolist() == [0, 1, 0]
+    assert states.total_notfinite.tolist() == [0, 1, 0]
 
 
 def test_derivatives_through_a_guarded_step_are_finite():

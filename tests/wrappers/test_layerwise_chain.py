@@ -169,7 +169,11 @@ def test_nnx_optimizers_train_one_layer():
 @pytest.mark.parametrize(
     ("transforms", "default", "message"),
     [
-        ({"body": optax.sgd(0.1), "tail": optax.sgd(0.1)}, "freeze", "layerwise_chain: no leaf is named by 'tail'. The"),
+        (
+            {"body": optax.sgd(0.1), "tail": optax.sgd(0.1)},
+            "freeze",
+            "layerwise_chain: no leaf is named by 'tail'. The",
+        ),
         ({"body": optax.sgd(0.1), "*/w": optax.sgd(0.1)}, "freeze", "named twice: 'body/w' by 'body' and '*/w'"),
         ({"body": optax.sgd(0.1)}, "error", "nothing is said about 'embed', 'head' (give a default)"),
     ],

@@ -78,7 +78,7 @@ def test_rows_may_lie_along_another_axis():
 
 def test_what_is_frozen_of_adam():
     _, states = feed(lazy(optax.adam(0.1), mode="freeze"), GRADIENTS)
-    for memory in (states.inner[0].mu, states.inner[0].nu):
+    for memory in (states.inner_state[0].mu, states.inner_state[0].nu):
         still = np.all(memory[1:] == memory[:-1], axis=-1)
         assert np.array_equal(still, ~SEEN[1:])
 

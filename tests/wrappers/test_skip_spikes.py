@@ -61,7 +61,7 @@ def test_spikes_are_skipped_and_the_statistics_are_exact():
 
 def test_a_skipped_step_leaves_the_inner_state_alone():
     _, states = feed(skip_spikes(mo.ema_momentum(0.1, 0.9), **SETTINGS), stream())
-    inner, skipped = states.inner[0], np.diff(states.skipped, prepend=0) > 0
+    inner, skipped = states.inner_state[0], np.diff(states.skipped, prepend=0) > 0
     moved = np.diff(inner.count, prepend=0)
     assert np.array_equal(moved == 0, skipped)
     still = np.all(inner.velocity[1:] == inner.velocity[:-1], axis=-1)

@@ -10,8 +10,8 @@ import pytest
 from helpers import MATRIX, START, join, noise, split
 
 import momentum_optax as mo
+from momentum_optax import diverging, metrics, oscillating, stalled, track
 from momentum_optax._step import compiler_options
-from momentum_optax.wrappers import diverging, metrics, oscillating, stalled, track
 from momentum_optax.wrappers.restart_every import restart_every
 
 NAMES = (

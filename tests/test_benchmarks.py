@@ -1,0 +1,121 @@
+"""The benchmarks run, and what they count is right; nothing here looks at a clock."""
+
+import importlib
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+
+
+@pytest.fixture(autouse=True)
+def a_users_weather():
+    """The tests' own ranks are stricter than JAX's default."""
+    with jax.numpy_rank_promotion("allow"):
+        yield
+
+
+@pytest.fixture(scope="module")
+def convergence():
+    return importlib.import_module("convergence")
+
+
+@pytest.fixture(scope="module")
+def adaptive_beta():
+    return importlib.import_module("adaptive_beta")
+
+
+def rows(text: str) -> dict[str, list[str]]:
+    """The rows of the tables that were printed, by their first cell."""
+    cells = [[c.strip() for c in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
+    return {name: rest for name, *rest in cells}
+
+
+def test_convergence_prints_a_row_for_every_method(convergence, capsys):
+    convergence.main(quick=True)
+    table = rows(capsys.readouterr().out)
+    assert set(convergence.QUICK) | set(convergence.QUICK_NOISY) < set(table)
+    # In 200 dimensions, 200 steps along conjugate directions are enough, but for rounding.
+    assert int(table["polyak_heavy_ball"][2].split()[0]) <= 240
+    assert "not in" not in " ".join(sum(table.values(), []))
+
+
+def test_gradient_descent_is_counted_in_closed_form(convergence):
+    h, x, goal = convergence.curvatures(1e2), convergence.start(), 1e-8
+    first, count = h @ x**2, 0
+    while h @ x**2 > goal * first:
+        x, count = x - h * x, count + 1
+    assert convergence.gradient_descent_steps(1e2) == count
+
+
+def test_noise_adds_up_to_what_theory_says_of_gradient_descent(convergence):
+    """The variance of each error after t steps is `noise^2 (1 - (1 - h)^(2 t)) / (h (2 - h))`."""
+    seeds, times = 64, (10, 50)
+    found = convergence.noisy(convergence.NOISY["gradient descent"](), times, seeds)
+    h, error = convergence.path()
+    for i, t in enumerate(times):
+        np.testing.assert_allclose(found.clean[i], h @ ((1 - h) ** t * error) ** 2 / 2, rtol=1e-9)
+        exact = np.sum(convergence.NOISE**2 * (1 - (1 - h) ** (2 * t)) / (2 - h)) / 2
+        measured = found.accumulated[:, i]
+        assert abs(measured.mean() - exact) < 4 * measured.std(ddof=1) / np.sqrt(seeds)
+        np.testing.assert_allclose(measured.mean(), exact, rtol=0.1)
+
+
+def test_the_path_is_the_laplacian_pulled_at_one_end(convergence):
+    h, error = convergence.path()
+    n = len(h)
+    laplacian = (2 * np.eye(n) - np.eye(n, k=1) - np.eye(n, k=-1)) / 4
+    values, vectors = np.linalg.eigh(laplacian)
+    np.testing.assert_allclose(h, values, rtol=1e-9)
+    minimum = np.linalg.solve(laplacian, np.eye(n)[0])
+    np.testing.assert_allclose(np.abs(error), np.abs(vectors.T @ minimum), rtol=1e-6)
+
+
+def test_adaptive_beta_prints_a_row_for_every_method(adaptive_beta, capsys):
+    adaptive_beta.main(quick=True)
+    table = rows(capsys.readouterr().out)
+    assert set(adaptive_beta.QUICK) < set(table)
+
+
+def test_every_method_has_as_many_trials(adaptive_beta):
+    for name, contender in adaptive_beta.CONTENDERS.items():
+        assert len(set(contender.values)) == 4, name
+
+
+def test_choosing_testing_and_training_share_no_sample(adaptive_beta):
+    problem = adaptive_beta.digits_problem()
+    train, rest = problem.data.train_inputs, problem.data.test_inputs
+    assert (len(train), problem.validation, len(rest)) == (1077, 360, 720)
+    assert len(np.unique(np.concatenate([train, rest]), axis=0)) == 1797
+    assert 0 < adaptive_beta.characters().validation < len(adaptive_beta.characters().data.test_inputs)
+
+
+def test_the_trial_is_chosen_without_the_seeds_it_is_tested_with(adaptive_beta):
+    seeds = (*adaptive_beta.TUNING_SEEDS, 0, 1)
+    choosing = np.array([[3.0, 3, 3, 0, 0], [2, 2, 2, 9, 9], [1, 1, np.nan, 0, 0]])
+    metrics = {
+        "test_choosing": choosing,
+        "test_unseen": np.arange(15.0).reshape(3, 5),
+        "test_accuracy": np.zeros((3, 5)),
+        "train_loss": np.zeros((3, 5)),
+    }
+    from momentum_optax.sweeps import SweepResult
+
+    points = tuple({"learning_rate": 0.1, "own": own} for own in (0.1, 0.2, 0.3))
+    last = {name: values[..., None] for name, values in metrics.items()}
+    result = SweepResult(points, seeds, np.array([1]), last, np.full((3, 5), -1), {})
+    np.testing.assert_array_equal(adaptive_beta.choose(result).loss, [8, 9])
+    np.testing.assert_array_equal(adaptive_beta.choose(result, own=0.1).loss, [3, 4])
+
+
+def test_intervals_are_of_paired_differences(adaptive_beta):
+    mean, low, high = adaptive_beta.bootstrap(np.array([1.0] * 10))
+    assert mean == low == high == 1
+    values = np.random.default_rng(1).normal(size=10)
+    mean, low, high = adaptive_beta.bootstrap(values)
+    width = 1.96 * values.std() / np.sqrt(10)
+    np.testing.assert_allclose([low, high], [mean - width, mean + width], atol=0.1 * width)
+    assert "diverged" in adaptive_beta.difference(np.array([1.0, np.nan]), np.array([1.0, 1.0]))
