@@ -12,8 +12,9 @@ tunes the learning rate alone, with 6 trials for everybody.
 """
 
 import argparse
+import dataclasses
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -67,6 +68,10 @@ def aligned(high, each_leaf=False):
     return mo.rules.alignment(high=high, each_leaf=each_leaf)
 
 
+def patient(rate, patience):
+    return mo.heavy_ball(rate, mo.rules.plateau(patience=patience, decay=0.95))
+
+
 CONSTANT = "constant beta"
 CONTENDERS = {
     CONSTANT: Contender(mo.heavy_ball, "beta", [0.9, 0.0, 0.7, 0.97]),
@@ -77,7 +82,7 @@ CONTENDERS = {
         ruled(mo.rules.hypergradient, each_leaf=True), "rate", [0.001, 0.00001, 0.0001, 0.01]
     ),
     "lipschitz_ratio": Contender(ruled(mo.rules.lipschitz_ratio), "delta", [0.001, 0.01, 0.03, 0.1]),
-    "plateau": Contender(ruled(mo.rules.plateau, decay=0.95), "start", [0.9, 0.0, 0.7, 0.97]),
+    "plateau": Contender(patient, "patience", [10, 20, 50, 100]),
     "yellowfin": Contender(yellowfin, "decay", [0.999, 0.9, 0.97, 0.99]),
     "srsgd": Contender(srsgd, "period", [40, 10, 20, 80]),
     "restart_when gradient": Contender(restarted, "min_steps", [1, 10, 30, 100]),
@@ -144,7 +149,7 @@ PROBLEMS = {"digits": (digits_problem, 100, 32), "characters": (characters, 400,
 
 def trial(contender: Contender, problem: Problem, batch_size: int) -> Trial:
     n = problem.validation
-    return supervised(
+    plain = supervised(
         problem.model,
         problem.data,
         optimizer=lambda hp: contender.build(hp["learning_rate"], hp["own"]),
@@ -156,6 +161,18 @@ def trial(contender: Contender, problem: Problem, batch_size: int) -> Trial:
         },
     )
 
+    def evaluate(hyper, state, data):
+        return {**plain.evaluate(hyper, state, data), "beta": last_beta(state)}
+
+    return dataclasses.replace(plain, evaluate=evaluate)
+
+
+def last_beta(state: Any) -> jax.Array:
+    """What the rules decided on for the last update, the mean over leaves; -1 if there is no rule."""
+    leaves = [(jax.tree_util.keystr(path), leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(state)]
+    betas = [leaf for path, leaf in leaves if ".values['beta" in path]
+    return jnp.mean(jnp.stack(betas)) if betas else -jnp.ones(())
+
 
 class Chosen(NamedTuple):
     """A trial that was chosen, and its runs with other seeds.
@@ -165,12 +182,14 @@ class Chosen(NamedTuple):
       loss: on unseen data, `[seeds]`.
       accuracy: on unseen data, `[seeds]`.
       training: loss on the batches of the last tenth of the run, `[seeds]`.
+      beta: at the last update, `[seeds]`; -1 if there is no rule.
     """
 
     point: Mapping[str, float]
     loss: np.ndarray
     accuracy: np.ndarray
     training: np.ndarray
+    beta: np.ndarray
 
 
 def choose(result: SweepResult, own: float | None = None) -> Chosen:
@@ -180,7 +199,8 @@ def choose(result: SweepResult, own: float | None = None) -> Chosen:
     score = np.nan_to_num(result.final("test_choosing")[:, tuning].mean(axis=1), nan=np.inf)
     allowed = [own is None or np.float32(point["own"]) == np.float32(own) for point in result.points]
     best = int(np.argmin(np.where(allowed, score, np.inf)))
-    final = {name: result.final(name)[best, others] for name in ("test_unseen", "test_accuracy", "train_loss")}
+    metrics = ("test_unseen", "test_accuracy", "train_loss", "beta")
+    final = {name: result.final(name)[best, others] for name in metrics}
     return Chosen(result.points[best], *final.values())
 
 
@@ -218,13 +238,14 @@ def compare(
 
 def print_comparison(found: Mapping[str, tuple[Chosen, Chosen]], contenders: Mapping[str, Contender]) -> None:
     constant, default = found[CONSTANT]
-    columns = ("method", "chosen", "unseen loss", "minus constant's", "training loss, likewise",
+    columns = ("method", "chosen", "last beta", "unseen loss", "minus constant's", "training loss, likewise",
                "accuracy in points, likewise", "6 trials: unseen loss minus that of beta 0.9")  # fmt: skip
     print(machine.row(columns))
     print(machine.row(["---"] * len(columns)))
     for name, (best, untuned) in found.items():
         point = f"rate {best.point['learning_rate']:.2g}, {contenders[name].own} {best.point['own']:g}"
-        cells = [name, point, f"{best.loss.mean():.3f}"]
+        beta = f"{best.beta.mean():.3f}" if best.beta[0] >= 0 else ""
+        cells = [name, point, beta, f"{best.loss.mean():.3f}"]
         if name == CONSTANT:
             cells += [""] * 4
         else:
@@ -240,12 +261,12 @@ def print_comparison(found: Mapping[str, tuple[Chosen, Chosen]], contenders: Map
 QUICK = (CONSTANT, "alignment")
 
 
-def main(quick: bool = False) -> None:
+def main(quick: bool = False, problems: Iterable[str] = PROBLEMS) -> None:
     """Prints a table for each problem."""
     contenders = {name: c for name, c in CONTENDERS.items() if not quick or name in QUICK}
-    for name in PROBLEMS:
+    for name in problems:
         print(f"\n{name}\n", flush=True)
-        found = compare(name, contenders, SEEDS[:3] if quick else SEEDS, 40 if quick else None)
+        found = compare(name, contenders, SEEDS[:3] if quick else SEEDS, 20 if quick else None)
         print_comparison(found, contenders)
 
 

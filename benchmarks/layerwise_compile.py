@@ -14,8 +14,8 @@ All leaves have one shape and every leaf has a beta of its own. What is compared
     optax.masked chain   an optax.masked(optax.sgd) for each leaf
 
 An update is `tx.update` and `apply_updates` in one donated program. Compiling starts from cold caches and is measured
-in processor time; updates in time by the clock. All of them run in turns, and what counts is the median of the ratios to
-`one beta` within a round.
+in processor time; updates in time by the clock. All of them run in turns, and what counts is the median of the ratios
+to `one beta` within a round.
 """
 
 import argparse

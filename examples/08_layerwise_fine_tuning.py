@@ -42,6 +42,7 @@ class Network(nnx.Module):
         self.head = nnx.Linear(64, 5, rngs=rngs)
 
     def __call__(self, images: jax.Array) -> jax.Array:
+        """Logits `[samples, 5]` of images `[samples, 64]`."""
         for layer in self.body:
             images = nnx.relu(layer(images))
         return self.head(images)

@@ -73,13 +73,12 @@ def main(steps: int = 280, seeds: int = 20) -> dict[str, tuple[np.ndarray, np.nd
         return losses, jnp.mean(hits)
 
     keys, results = jax.random.split(jax.random.key(0), seeds), {}
-    period = steps // 7
-    second, third, after = period, 3 * period, period // 4
+    third = 3 * (steps // 7)
     print(f"medians of {seeds} seeds            the loss before the third cycle, its peak in it, at the end   accuracy")
     for name, tx in methods(steps).items():
         losses, accuracy = jax.jit(jax.vmap(lambda key, tx=tx: train(tx, key)))(keys)
         results[name] = losses, accuracy = np.asarray(losses, np.float64), np.asarray(accuracy, np.float64)
-        marks = losses[:, third], losses[:, third : third + 4 * after].max(axis=1), losses[:, -1]
+        marks = losses[:, third], losses[:, third : 2 * third].max(axis=1), losses[:, -1]
         half = 1.96 * np.std(accuracy, ddof=1) / np.sqrt(seeds)
         shown = "".join(f"{np.median(mark):14.5f}" for mark in marks)
         print(f"{name:40}{shown}   {np.mean(accuracy):.4f} ± {half:.4f}")

@@ -159,15 +159,17 @@ def _rule_of_leaf(argument: str, plan: Plan, number: int) -> list[Rule | None]:
 
 
 def _nothing_kept(argument: str, plan: Plan, params: optax.Params) -> Any:
-    """Zeros for the leaves of which a rule keeps something, and nothing for the others."""
+    """Zeros for the leaves of which a rule keeps something, in at least float32, and nothing for the others."""
     leaves, structure = jax.tree.flatten(params, is_leaf=grouping.is_absent)
+
+    def start(leaf, rule):
+        if grouping.is_absent(leaf):
+            return leaf
+        dtype = jax.dtypes.result_type(leaf)
+        return leafwise.zeros(leaf, jnp.finfo(leafwise.wide_dtype(dtype)).dtype) if rule else leafwise.NoMemory()
+
     rules = _rule_of_leaf(argument, plan, len(leaves))
-    return structure.unflatten(
-        [
-            leaf if grouping.is_absent(leaf) else leafwise.NoMemory() if rule is None else leafwise.zeros(leaf)
-            for leaf, rule in zip(leaves, rules, strict=True)
-        ]
-    )
+    return structure.unflatten([start(leaf, rule) for leaf, rule in zip(leaves, rules, strict=True)])
 
 
 def _kept(

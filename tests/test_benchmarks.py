@@ -40,7 +40,7 @@ def test_convergence_prints_a_row_for_every_method(convergence, capsys):
     assert set(convergence.QUICK) | set(convergence.QUICK_NOISY) < set(table)
     # In 200 dimensions, 200 steps along conjugate directions are enough, but for rounding.
     assert int(table["polyak_heavy_ball"][2].split()[0]) <= 240
-    assert "not in" not in " ".join(sum(table.values(), []))
+    assert not any("not in" in cell for cells in table.values() for cell in cells)
 
 
 def test_gradient_descent_is_counted_in_closed_form(convergence):
@@ -75,7 +75,7 @@ def test_the_path_is_the_laplacian_pulled_at_one_end(convergence):
 
 
 def test_adaptive_beta_prints_a_row_for_every_method(adaptive_beta, capsys):
-    adaptive_beta.main(quick=True)
+    adaptive_beta.main(quick=True, problems=["digits"])
     table = rows(capsys.readouterr().out)
     assert set(adaptive_beta.QUICK) < set(table)
 
@@ -101,6 +101,7 @@ def test_the_trial_is_chosen_without_the_seeds_it_is_tested_with(adaptive_beta):
         "test_unseen": np.arange(15.0).reshape(3, 5),
         "test_accuracy": np.zeros((3, 5)),
         "train_loss": np.zeros((3, 5)),
+        "beta": np.zeros((3, 5)),
     }
     from momentum_optax.sweeps import SweepResult
 
@@ -114,8 +115,6 @@ def test_the_trial_is_chosen_without_the_seeds_it_is_tested_with(adaptive_beta):
 def test_intervals_are_of_paired_differences(adaptive_beta):
     mean, low, high = adaptive_beta.bootstrap(np.array([1.0] * 10))
     assert mean == low == high == 1
-    values = np.random.default_rng(1).normal(size=10)
-    mean, low, high = adaptive_beta.bootstrap(values)
-    width = 1.96 * values.std() / np.sqrt(10)
-    np.testing.assert_allclose([low, high], [mean - width, mean + width], atol=0.1 * width)
+    # Of 100 values of which half are 3 and half 5, a mean of 100 draws has the deviation 1 / 10.
+    np.testing.assert_allclose(adaptive_beta.bootstrap(np.array([3.0, 5.0] * 50)), [4, 3.8, 4.2], atol=0.03)
     assert "diverged" in adaptive_beta.difference(np.array([1.0, np.nan]), np.array([1.0, 1.0]))

@@ -139,6 +139,13 @@ def test_watched_runs_get_their_verdicts():
     assert results["too small"][1] == {"stalled"}
 
 
+def test_hypergradients_improve_beta_and_the_run():
+    losses, betas, outcomes = load("12_hypergradients").main(steps=60, runs=8)
+    assert losses[-1] < losses[0] / 2
+    assert len(set(betas.values())) == 4
+    assert outcomes[-1] < outcomes[0]
+
+
 def test_examples_are_numbered_short_and_complete():
     files = sorted(EXAMPLES.glob("*.py"))
     assert [file.name[:3] for file in files] == [f"{i:02}_" for i in range(1, len(files) + 1)]

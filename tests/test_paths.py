@@ -52,7 +52,8 @@ def test_a_leaf_has_one_path_in_every_container(tree):
     names = _paths.paths(tree)
     assert set(names) == EXPECTED
     by_size = dict(zip(names, (leaf.size for leaf in jax.tree.leaves(tree)), strict=True))
-    assert by_size["layers/1/kernel"] == 2 and by_size["layers/1/bias"] == by_size["head"] == 1
+    assert by_size["layers/1/kernel"] == 2
+    assert by_size["layers/1/bias"] == by_size["head"] == 1
 
 
 def test_linen_params_have_the_names_of_their_modules():

@@ -7,11 +7,24 @@ from .._method import Hyperparameter as Hyperparameter
 from .._method import Method as Method
 from .classical import CLASSICAL
 from .defence import DEFENCE
+from .layerwise import LAYERWISE
 from .outer import OUTER
 from .parts import PARTS
 from .peers import PEERS
 from .restarts import RESTARTS
+from .rules import RULES
 from .schedules import SCHEDULES
 from .watching import WATCHING
 
-CATALOG: tuple[Method, ...] = (*PARTS, *CLASSICAL, *DEFENCE, *PEERS, *SCHEDULES, *RESTARTS, *OUTER, *WATCHING)
+CATALOG: tuple[Method, ...] = (
+    *PARTS,
+    *CLASSICAL,
+    *RESTARTS,
+    *PEERS,
+    *LAYERWISE,
+    *SCHEDULES,
+    *RULES,
+    *DEFENCE,
+    *OUTER,
+    *WATCHING,
+)

@@ -16,7 +16,7 @@ _START = Hyperparameter("start", 0.9, 0.0, 0.99, "one-minus-log")
 
 
 # One beta for all leaves; with each_leaf=True these laws hold.
-_TOGETHER = dict.fromkeys(
+_TOGETHER: dict[str, str] = dict.fromkeys(
     ("missing_gradients_sit_out", "masks_and_partitions_work", "non_finite_is_seen_and_contained"),
     "there is one beta for all leaves, decided from every gradient that there is",
 )

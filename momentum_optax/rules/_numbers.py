@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 from jax.core import Tracer
 
+from .._coefficient import AT_LEAST_ONE as AT_LEAST_ONE
 from .._coefficient import Range
 from ..schedules._values import number as number
 
 FACTOR = Range("in (0, 1)", lambda x: (x > 0) & (x < 1))
-AT_LEAST_ONE = Range("finite and at least 1", lambda x: (x >= 1) & (x < np.inf))
 
 
 def ordered(**numbers: Any) -> None:

@@ -22,7 +22,7 @@ def layerwise_chain(
     pass over the params.
 
     Args:
-      transforms: by a glob for the path of a leaf or a branch, or a compiled regular expression; see `layerwise`.
+      transforms: by a glob for the path of a leaf or a branch, or a compiled regular expression, as in `layerwise`.
       default: for leaves that nothing names: a transformation, `"freeze"` for updates of 0 without any memory, or
         `"error"` to refuse them.
 

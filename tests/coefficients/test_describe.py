@@ -64,7 +64,7 @@ def test_absent_leaves_are_left_out_and_a_bare_array_has_a_line():
 
 
 def test_what_does_not_fit_is_named():
-    with pytest.raises(ValueError, match="no leaf is named by 'decoder'. The leaves are 'embed', 'layers/0/w'"):
+    with pytest.raises(ValueError, match=r"no leaf is named by 'decoder'\. The leaves are 'embed', 'layers/0/w'"):
         mo.describe(mo.layerwise({"decoder": 0.5}, default=0.1), PARAMS)
     with pytest.raises(ValueError, match="beta is a tree that does not fit the params: no value for params"):
         mo.describe({"embed": 0.5}, PARAMS)

@@ -103,7 +103,9 @@ def _value(state):
 def _inner(state):
     """The state as it is without rules."""
     kind = type(mo.heavy_ball(0.1, mo.rules.alignment()).init(jnp.zeros(2)))
-    return jax.tree.map(lambda x: x.inner_state if isinstance(x, kind) else x, state, is_leaf=lambda x: isinstance(x, kind))
+    return jax.tree.map(
+        lambda x: x.inner_state if isinstance(x, kind) else x, state, is_leaf=lambda x: isinstance(x, kind)
+    )
 
 
 def test_in_a_filter_the_step_has_learning_rate_one():

@@ -70,7 +70,8 @@ def test_frozen_leaves_keep_no_array():
     assert len(jax.tree.leaves(velocity)) == 1
     assert not jax.tree.leaves(state[1])
     for row in rows:
-        assert not np.any(row["embed"]) and not np.any(row["body"]["w"])
+        assert not np.any(row["embed"])
+        assert not np.any(row["body"]["w"])
         assert row["head"] != 0
 
 
