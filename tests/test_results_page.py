@@ -8,8 +8,8 @@ from momentum_optax.catalog import CATALOG
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 PAGE = (BENCHMARKS / "RESULTS.md").read_text()
-# These two are not timed: they are made of the parts of others that are.
-UNTIMED = {"nesterov_lookahead", "compat.keras_sgd"}
+# These are not timed: they are made of the parts of others that are, or (polyak_heavy_ball) have no learning rate.
+UNTIMED = {"nesterov_lookahead", "compat.keras_sgd", "srsgd", "polyak_heavy_ball"}
 
 
 def timed() -> list[str]:

@@ -69,7 +69,9 @@ def restart_when(
     one decision is made for all leaves, from those that have a gradient. With the sequences of Nesterov, rules of this
     kind come close to a momentum tuned to the curvature, and ask for no constants.
 
-    Noisy gradients mislead all three rules: use them for full or large batches, or a function of the count.
+    Noisy gradients mislead all three rules: a step holds the noise of its own gradient with the other sign, so that
+    `"gradient"` hardly ever fires, and a noisy loss rises at every other update, so that `"function"` leaves little more
+    than gradient descent. Use them for full or large batches, or give a function of the count.
 
     Args:
       tx: any transformation with a velocity, ours or Optax's.

@@ -212,7 +212,9 @@ def test_what_cannot_be_right_is_refused(build, message):
         build()
 
 
-@pytest.mark.parametrize("bad", [None, "0.9", True, 1j, {"w": 0.9}, [0.9], lambda count: 0.9], ids=repr)
+@pytest.mark.parametrize(
+    "bad", [None, "0.9", True, 1j, {"w": 0.9}, [0.9], lambda count: 0.9], ids=lambda bad: type(bad).__name__
+)
 def test_what_is_no_number_is_refused_by_its_type(bad):
     for name in ("linear", "demon", "one_cycle", "sutskever"):
         build, pairs = EVERY[name]
