@@ -18,6 +18,8 @@ import optax
 from . import _coefficient as coefficient
 from . import _grouping as grouping
 from . import _leafwise as leafwise
+from ._evaluation import lookahead_params
+from ._paths import listed
 from ._plan import Method, Plan, aligned, deferred_in, names, rules_in
 from ._rule import Rule, Seen
 from ._transformation import increment, transformation, zero_count
@@ -88,8 +90,8 @@ def _with_rules(method: Method) -> optax.GradientTransformationExtraArgs:
         values = {slot.name: watch.rule.start[slot.output] for watch in plan.watches for slot in watch.slots}
         values = coefficient.stored(values)
         rules = {watch.name: coefficient.stored(watch.rule.init()) for watch in plan.watches}
-        kept = {argument: _nothing_kept(argument, plan, params) for argument in sorted(keepers)}
         inner = method.with_columns(params, plan.values(values)).init(params)
+        kept = {argument: _nothing_kept(argument, plan, params) for argument in sorted(keepers)}
         return AdaptiveState(zero_count(), values, rules, kept, inner)
 
     def update(updates, state: AdaptiveState, params=None, **extra) -> tuple[optax.Updates, AdaptiveState]:
@@ -97,6 +99,12 @@ def _with_rules(method: Method) -> optax.GradientTransformationExtraArgs:
             return updates, state
         tree = updates if params is None else params
         plan = method.plan(tree)
+        unknown = {slot.name for watch in plan.watches for slot in watch.slots} - set(state.values)
+        if unknown:
+            raise ValueError(
+                f"the updates do not have the structure of the state, which has nothing for {listed(sorted(unknown))}. "
+                "Where a whole branch of them is None, pass the params as well: update(updates, state, params)."
+            )
         gradients = aligned(tree, updates)
         structure = jax.tree.structure(tree, is_leaf=grouping.is_absent)
         sign = -1 if method.downhill else 1
@@ -137,15 +145,38 @@ def _with_rules(method: Method) -> optax.GradientTransformationExtraArgs:
             new_values, rules[watch.name] = _if_finite((new_values, new), (old_values, rules[watch.name]))
             values |= new_values
 
+        def moved(out, inner):
+            return _steps(tree, out, state.inner_state, inner)
+
         out, inner = step(values)
-        kept = {argument: _kept(argument, plan, tree, gradients, state, values, step) for argument in state.kept}
-        steps = aligned(tree, out)
+        kept = {
+            argument: _kept(argument, plan, tree, gradients, state, values, lambda values: moved(*step(values)))
+            for argument in state.kept
+        }
+        steps = moved(out, inner)
         for watch, leaves in at_work:
             learnt = watch.rule.learn(rules[watch.name], [leafwise.widen(steps[i]) for i in leaves])
             rules[watch.name] = _if_finite(learnt, rules[watch.name])
         return out, AdaptiveState(increment(state.count), values, rules, kept, inner)
 
     return transformation(init, update)
+
+
+def _steps(tree: Any, out: optax.Updates, before: Any, after: Any) -> list[Any]:
+    """By how much the point has moved, at each leaf, at which the gradient is taken.
+
+    That is the update, and where a method looks ahead of the params also what it looks ahead by.
+    """
+    origin = jax.tree.map(lambda x: jnp.zeros_like(leafwise.widen(x)), tree)
+    starts, ends = lookahead_params(before, origin), lookahead_params(after, origin)
+    steps = aligned(tree, out)
+    if ends is origin:
+        return steps
+    columns = (jax.tree.leaves(point, is_leaf=grouping.is_absent) for point in (starts, ends))
+    return [
+        step if grouping.is_absent(step) else leafwise.widen(step) + end - start
+        for step, start, end in zip(steps, *columns, strict=True)
+    ]
 
 
 def _rule_of_leaf(argument: str, plan: Plan, number: int) -> list[Rule | None]:
@@ -173,7 +204,7 @@ def _nothing_kept(argument: str, plan: Plan, params: optax.Params) -> Any:
 
 
 def _kept(
-    argument: str, plan: Plan, tree: Any, gradients: list[Any], state: AdaptiveState, values: dict[str, Any], step: Any
+    argument: str, plan: Plan, tree: Any, gradients: list[Any], state: AdaptiveState, values: dict[str, Any], moved: Any
 ) -> Any:
     """What the rules of the argument keep after this update."""
     structure = jax.tree.structure(tree, is_leaf=grouping.is_absent)
@@ -187,8 +218,7 @@ def _kept(
     sensitivity = [None] * len(gradients)
     if own:
         ones = jax.tree.map(jnp.ones_like, own)
-        _, derivative = jax.jvp(lambda own: step(values | own)[0], (own,), (ones,))
-        sensitivity = aligned(tree, derivative)
+        _, sensitivity = jax.jvp(lambda own: moved(values | own), (own,), (ones,))
     old = structure.flatten_up_to(state.kept[argument])
     new = []
     for g, s, k, rule in zip(gradients, sensitivity, old, rules, strict=True):

@@ -231,7 +231,7 @@ def shift(params: optax.Params, memory: Any, values: Any, *, sign: int) -> optax
     flat, structure = jax.tree.flatten(memory, is_leaf=is_leaf)
     points = _column(structure, params, "params", _STATE)
     moved = [
-        p if is_leaf(m) else narrow(widen(p) + sign * value * widen(m), jnp.result_type(p))
+        p if p is None or is_leaf(m) else narrow(widen(p) + sign * value * widen(m), jnp.result_type(p))
         for p, m, value in zip(points, flat, grouping.spread(values, memory, is_leaf), strict=True)
     ]
     return structure.unflatten(moved)

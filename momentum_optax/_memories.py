@@ -12,7 +12,8 @@ import jax.numpy as jnp
 
 from ._paths import joined, paths
 
-Kind = Literal["velocity", "second_moment"]
+Kind = Literal["velocity", "second_moment", "companion"]
+"""A companion is no velocity, but means nothing without: it begins anew with the velocity beside it."""
 
 # By the name of the field, in states of whatever class.
 _FIELDS: dict[str, Kind] = {
@@ -33,11 +34,12 @@ _FIELDS: dict[str, Kind] = {
 }
 # By the name of the class, where the names of its fields mean something else.
 _CLASSES: dict[str, dict[str, Kind]] = {
+    "PolyakHeavyBallState": {"velocity": "velocity", "gradient": "companion"},
     "ScaleByAdanState": {"m": "velocity", "v": "velocity", "n": "second_moment"},
     "ScaleBySimplifiedAdEMAMixState": {"m": "velocity", "n": "second_moment"},
     "ScaleByRStdDevState": {"mu": "second_moment", "nu": "second_moment"},  # mu centres nu
     "ScaleByRStdDevWithCountState": {"mu": "second_moment", "nu": "second_moment"},
-    "ScaleBySM3State": {"mu": "second_moment", "nu": "second_moment"},
+    "ScaleBySM3State": {"mu": "second_moment", "nu": "velocity"},
 }
 # What counts the updates of the memories beside it.
 _CLOCKS = frozenset({"count", "t", "count_m2", "phase"})
@@ -55,6 +57,7 @@ _DEBIASED_BY_COUNT = frozenset(
         "ScaleByRStdDevWithCountState",
         "ScaleByRmsWithCountState",
         "ScaleBySimplifiedAdEMAMixState",
+        "SophiaState",
     }
 )
 
@@ -135,7 +138,8 @@ def edit(function: Callable[[str, Any], Any], state: Any, *, second_moments: boo
     """
 
     def holder(node):
-        named = [name for name, kind in fields(node).items() if second_moments or kind == "velocity"]
+        kinds = ("velocity", "second_moment") if second_moments else ("velocity",)
+        named = [name for name, kind in fields(node).items() if kind in kinds]
         return node._replace(**{name: map_named(function, getattr(node, name)) for name in named})
 
     return map_holders(holder, state)
@@ -184,7 +188,7 @@ def fade(
 
     def holder(node):
         held = fields(node)
-        faded = [name for name, kind in held.items() if second_moments or kind == "velocity"]
+        faded = [name for name, kind in held.items() if second_moments or kind != "second_moment"]
         covered = [path for name in faded for path in paths(getattr(node, name))]
         if not any(map(is_chosen, covered)):
             return node

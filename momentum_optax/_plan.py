@@ -15,7 +15,7 @@ import optax
 
 from . import _coefficient as coefficient
 from . import _grouping as grouping
-from ._paths import key, paths, pure
+from ._paths import key, listed, paths, pure
 from ._rule import Output, Rule
 from ._types import Deferred
 
@@ -212,7 +212,11 @@ def names(tree: Any) -> list[tuple[Hashable, ...]]:
 def aligned(tree: Any, updates: Any) -> list[Any]:
     """The updates at each leaf of the tree; what has no gradient may stand for a whole branch."""
     leaves = dict(zip(names(updates), jax.tree.leaves(updates, is_leaf=grouping.is_absent), strict=True))
-    return [next(leaves[name[:i]] for i in range(len(name), -1, -1) if name[:i] in leaves) for name in names(tree)]
+    around = [[name[:i] for i in range(len(name), -1, -1) if name[:i] in leaves] for name in names(tree)]
+    bare = [path for path, found in zip(paths(tree, grouping.is_absent), around, strict=True) if not found]
+    if bare:
+        raise ValueError(f"the updates do not have the structure of the params: there is none for {listed(bare)}.")
+    return [leaves[found[0]] for found in around]
 
 
 def _as_tree(keys: Sequence[tuple[Hashable, ...]], entries: Sequence[Entry]) -> Any:

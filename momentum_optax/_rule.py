@@ -43,7 +43,7 @@ class Rule(Deferred):
       hears_memory: whether it looks at `Seen.memory`.
       needs_learning_rate: whether it looks at `Seen.learning_rates`.
       keeps: what is kept of each leaf: nothing; something made of its gradients, by `keep`; or the sensitivity of the
-        last step, its derivative by the value.
+        last step (see `learn`), its derivative by the value.
     """
 
     start: Mapping[str, Any]
@@ -67,7 +67,11 @@ class Rule(Deferred):
         raise NotImplementedError
 
     def learn(self, state: Any, steps: list[jax.Array]) -> Any:
-        """The state after the update was made; `steps` are what the method emitted for each leaf."""
+        """The state after the update was made.
+
+        `steps` are, for each leaf, by how much the point has moved at which the gradient is taken: what the method
+        emitted, and where it looks ahead of the params (`nesterov_lookahead`) also what it looks ahead by.
+        """
         del steps
         return state
 

@@ -145,7 +145,7 @@ SCHEDULES: tuple[Method, ...] = (
         "schedules.rescale_beta", _in_trace(schedules.rescale_beta), "coefficient", "k steps in one, as for a larger batch",
         "beta = beta^k",
         *_SMALL_BATCH,
-        hyperparameters=(BETA, Hyperparameter("k", 4.0, 0.01, 100.0, "log")),
+        hyperparameters=(BETA, Hyperparameter("k", 4.0, 0.01, 100.0, "log")), decays=("beta",),
     ),
     Method(
         "schedules.warm_restarts", _warm_restarts, "coefficient",

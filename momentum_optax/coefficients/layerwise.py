@@ -52,7 +52,8 @@ def layerwise(coefficients: Mapping[Pattern, Coefficient], default: Coefficient 
 
     Raises:
       TypeError: it is no mapping, or a key neither a glob nor a regular expression, or a value another tree.
-      ValueError: there is nothing in it; at `init`, a leaf is named twice or not at all, or a key names no leaf.
+      ValueError: there is nothing in it, or two keys are spelled alike, or one is `default` and there is a default; at
+        `init`, a leaf is named twice or not at all, or a key names no leaf.
 
     Examples:
       >>> import jax.numpy as jnp, momentum_optax as mo
@@ -71,7 +72,10 @@ def layerwise(coefficients: Mapping[Pattern, Coefficient], default: Coefficient 
         raise ValueError("layerwise needs at least one glob or regular expression; got none.")
     for pattern in coefficients:
         check_pattern("a key of layerwise", pattern)
-    for pattern, value in coefficients.items():
+    rules = _Layerwise(coefficients, default)
+    if len(rules.examples()) < len(coefficients) + rules.has_default:
+        raise ValueError(f"layerwise needs another name for each group; got {list(coefficients)} and 'default'.")
+    for name, value in rules.examples().items():
         if isinstance(value, ByPath) or not (value is None or is_single(value)):
-            raise TypeError(f"layerwise needs a number, schedule or rule for {spelled(pattern)}; got {value!r}.")
-    return _Layerwise(coefficients, default)
+            raise TypeError(f"layerwise needs a number, schedule or rule for {name!r}; got {value!r}.")
+    return rules

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from .._rule import Rule, Seen, dot, norm, ratio
 from .._types import Scalar
-from ._numbers import number, ordered
+from ._numbers import below_one, number, ordered
 
 
 class AlignmentState(NamedTuple):
@@ -37,7 +37,8 @@ class _Alignment(Rule):
         memory = seen.memory or []
         cosine = ratio(dot(seen.gradients, memory), norm(seen.gradients) * norm(memory))
         agreement = self.decay * state.agreement + (1 - self.decay) * jnp.clip(cosine, -1, 1)
-        return {"beta": self.low + (self.high - self.low) * (1 + agreement) / 2}, AlignmentState(agreement)
+        beta = self.low + (self.high - self.low) * (1 + agreement) / 2
+        return {"beta": below_one(beta)}, AlignmentState(agreement)
 
 
 def alignment(low: Scalar = 0.5, high: Scalar = 0.99, decay: Scalar = 0.9, *, each_leaf: bool = False) -> Rule:

@@ -6,6 +6,7 @@ from typing import Any
 import optax
 
 from .._adaptive import adaptive
+from .._plan import deferred_in
 
 
 def build(
@@ -15,7 +16,8 @@ def build(
 
     The methods of this library take them as they are; this is for Optax's and for your own. The maker is called again
     inside every `init` and `update`, with values that may be traced in the places of the rules. The state is that of
-    the transformation, inside an `AdaptiveState` if there are rules.
+    the transformation, inside an `AdaptiveState` if there are rules. What differs between leaves (`layerwise`,
+    `by_depth`, a rule with `each_leaf`) comes as a tree, which Optax's makers do not take; see `layerwise_chain`.
 
     Args:
       make: makes a transformation from coefficients, such as `optax.adam`. If it takes a `learning_rate`, what it makes
@@ -38,4 +40,9 @@ def build(
       >>> print(state.values["b1"])
       0.72
     """
+    if not deferred_in((args, kwargs)):
+        raise TypeError(
+            f"rules.build needs a rule, layerwise or by_depth among the arguments of {getattr(make, '__name__', make)}; "
+            f"got {args!r} and {kwargs!r}."
+        )
     return adaptive(make)(*args, **kwargs)

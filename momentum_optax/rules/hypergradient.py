@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from .. import _coefficient as coefficient
 from .._rule import Rule, Seen, dot
 from .._types import Scalar
-from ._numbers import number, ordered
+from ._numbers import below_one, number, ordered
 
 
 class HypergradientState(NamedTuple):
@@ -36,7 +36,7 @@ class _Hypergradient(Rule):
 
     def decide(self, state: HypergradientState, seen: Seen):
         slope = dot(seen.gradients, seen.kept or [])
-        value = jnp.clip(state.value - self.rate * slope, self.low, self.high)
+        value = below_one(jnp.clip(state.value - self.rate * slope, self.low, self.high))
         return {"beta": value}, HypergradientState(value)
 
 
@@ -45,7 +45,8 @@ def hypergradient(
 ) -> Rule:
     """Beta that follows the slope of the loss along it, as the params follow theirs.
 
-    With gradient `g` and `step`, what the last update added to the params:
+    With gradient `g` and `step`, what the last update added to the params (of `nesterov_lookahead`, to the point ahead
+    of them at which the gradient is taken):
 
         beta <- clip(beta - rate * <g, d step / d beta>, low, high)
 
@@ -65,7 +66,7 @@ def hypergradient(
     With `each_leaf`, every layer finds a beta of its own. In the place of a learning rate below 1 the rule is
     hypergradient descent: `learning_rate <- learning_rate + rate * <g, last direction>`.
 
-    It keeps one array for each leaf, `d step / d beta` in the dtype of the param, and costs one more pass over
+    It keeps one array for each leaf, `d step / d beta` in at least float32, and costs one more pass over
     gradients and memories for it, and one inner product.
 
     Args:

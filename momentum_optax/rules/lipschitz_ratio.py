@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from .. import _leafwise as leafwise
 from .._rule import Rule, Seen, norm, ratio
 from .._types import Scalar
-from ._numbers import FACTOR, number
+from ._numbers import FACTOR, below_one, number
 
 
 class LipschitzRatioState(NamedTuple):
@@ -38,7 +38,8 @@ class _LipschitzRatio(Rule):
     def decide(self, state: LipschitzRatioState, seen: Seen):
         columns = zip(seen.learning_rates or [], seen.gradients, seen.kept or [], strict=True)
         curvature = ratio(norm([lr * (g - before) for lr, g, before in columns]), state.step, 1.0)
-        return {"beta": jnp.clip((1 - leafwise.root(curvature)) ** 2, 0, 1 - self.delta)}, state
+        beta = jnp.clip((1 - leafwise.root(curvature)) ** 2, 0, 1 - self.delta)
+        return {"beta": below_one(beta)}, state
 
     def learn(self, state: LipschitzRatioState, steps: list[jax.Array]) -> LipschitzRatioState:
         del state
@@ -48,7 +49,8 @@ class _LipschitzRatio(Rule):
 def lipschitz_ratio(delta: Scalar = 1e-3, *, each_leaf: bool = False) -> Rule:
     """Beta that would be the best one for a quadratic with the curvature seen along the last step.
 
-    With gradient `g`, and `step` what the last update added to the params:
+    With gradient `g`, and `step` what the last update added to the params (of `nesterov_lookahead`, to the point ahead
+    of them at which the gradient is taken):
 
         beta <- clip((1 - sqrt(learning_rate * |g - g_before| / |step|))^2, 0, 1 - delta)
 
@@ -61,7 +63,7 @@ def lipschitz_ratio(delta: Scalar = 1e-3, *, each_leaf: bool = False) -> Rule:
     1, beta grows again. Where leaves have learning rates of their own, each change of gradient is multiplied by its
     own. `step` is what the method makes, weight decay included; what is chained behind it is not seen.
 
-    It keeps one array for each leaf, the last gradient in the dtype of the param, and costs two passes for two norms.
+    It keeps one array for each leaf, the last gradient in at least float32, and costs two passes for two norms.
 
     Args:
       delta: how far beta stays below 1, in (0, 1).

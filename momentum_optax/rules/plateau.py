@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from .. import _coefficient as coefficient
 from .._rule import Rule, Seen
 from .._types import Scalar
-from ._numbers import AT_LEAST_ONE, FACTOR, number, ordered
+from ._numbers import AT_LEAST_ONE, FACTOR, below_one, number, ordered
 
 
 class PlateauState(NamedTuple):
@@ -61,7 +61,7 @@ class _Plateau(Rule):
             waited=jnp.where(rests | acts, 0, waited),
             resting=jnp.where(acts, n["cooldown"], jnp.maximum(state.resting - 1, 0)),
         )
-        return {"beta": 1 - gap}, new
+        return {"beta": below_one(1 - gap)}, new
 
 
 def _loss(seen: Seen) -> jax.Array:

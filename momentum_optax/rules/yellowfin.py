@@ -137,7 +137,7 @@ def yellowfin(
     And gradients are not clipped, because a rule only decides on coefficients: theirs are, to the norm `sqrt(h_max)` of
     the last update. `optax.clip_by_global_norm` and `mo.wrappers.clip_by_velocity` clip.
 
-    It keeps one array for each leaf, the average of its gradients in the dtype of the param, and `window + 7` numbers;
+    It keeps one array for each leaf, the average of its gradients in at least float32, and `window + 7` numbers;
     it costs two passes, for the average and for two inner products.
 
     Args:

@@ -42,7 +42,8 @@ def places(state: Any, *, second_moments: bool = False) -> tuple[list[str], list
             has, has_not = memories.places(memory.tree)
             held |= dict.fromkeys(has)
             without |= dict.fromkeys(has_not)
-    return list(held), [path for path in without if path not in held]
+    # A branch that one memory lacks and another has is known.
+    return list(held), [path for path in without if not any(memories.under(path, other) for other in held)]
 
 
 def check_pattern(name: str, pattern: Any, held: Sequence[str], without: Sequence[str]) -> None:

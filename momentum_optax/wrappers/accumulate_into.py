@@ -11,7 +11,7 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, Literal, jaxpr_as_fun
 
 from .. import _leafwise as leafwise
 from .._memories import fields, map_holders
-from .._transformation import transformation, zero_count
+from .._transformation import extended, transformation, zero_count
 from ._defence import select, zeroed
 
 
@@ -53,7 +53,7 @@ def accumulate_into(tx: optax.GradientTransformation, k: int) -> optax.GradientT
       A transformation that passes `params` and extra arguments on.
 
     Raises:
-      TypeError: `k` is no int.
+      TypeError: `tx` is no transformation, or `k` no int.
       ValueError: `k` is below 1; or (at init) `tx` keeps no velocity for a leaf, or is not as described.
 
     Examples:
@@ -74,16 +74,16 @@ def accumulate_into(tx: optax.GradientTransformation, k: int) -> optax.GradientT
         raise TypeError(f"k must be an int of at least 1, known before anything runs; got {k!r}.")
     if k < 1:
         raise ValueError(f"k must be at least 1; got {k!r}.")
-    extended = optax.with_extra_args_support(tx)
+    inside = extended(tx)
 
     def init(params: optax.Params) -> AccumulateIntoState:
-        _check(extended, params)
-        return AccumulateIntoState(zero_count(), extended.init(params))
+        _check(inside, params)
+        return AccumulateIntoState(zero_count(), inside.init(params))
 
     def update(updates, state: AccumulateIntoState, params=None, **extra) -> tuple[Any, AccumulateIntoState]:
         first, last = state.micro == 0, state.micro == k - 1
         share = jax.tree.map(lambda g: leafwise.widen(g) / k, updates)
-        step, kept = _opened(extended, state.inner_state, params, **extra)
+        step, kept = _opened(inside, state.inner_state, params, **extra)
         velocity = [leafwise.widen(v) for v in kept]
 
         # The velocity is affine in the gradient: its value at 0 is the decay, its derivative folds a gradient in.

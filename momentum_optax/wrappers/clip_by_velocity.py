@@ -11,7 +11,7 @@ from .. import _grouping as grouping
 from .. import _leafwise as leafwise
 from .._memories import memories
 from .._paths import paths
-from .._transformation import increment, transformation, zero_count
+from .._transformation import extended, increment, transformation, zero_count
 from .._types import Coefficient, Scalar
 from ._defence import log_norm
 
@@ -63,7 +63,7 @@ def clip_by_velocity(
       A transformation that passes `params` and extra arguments on.
 
     Raises:
-      TypeError: `ratio` is no number, schedule or tree of these, or `decay` is not one number.
+      TypeError: `tx` is no transformation, `ratio` no number, schedule or tree of these, or `decay` not one number.
       ValueError: one is out of range; or (at init) the tree of `ratio` does not fit the params, or is given for the
         whole tree; or the state of `tx` has no velocity.
 
@@ -75,13 +75,13 @@ def clip_by_velocity(
     """
     ratio = coefficient.check("ratio", ratio, coefficient.POSITIVE)
     decay = coefficient.number("decay", decay, coefficient.DECAY)
-    extended = optax.with_extra_args_support(tx)
+    inside = extended(tx)
 
     def init(params: optax.Params) -> ClipByVelocityState:
         if not per_leaf and not coefficient.is_single(ratio):
             raise ValueError(f"ratio must be one number or schedule with per_leaf=False; got {ratio!r}.")
         grouping.fit("ratio", ratio, params)
-        inner = extended.init(params)
+        inner = inside.init(params)
         if not any(True for _ in memories(inner)):
             raise ValueError(
                 "clip_by_velocity found no velocity in the state of tx; accepted: a transformation with momentum. Its "
@@ -120,7 +120,7 @@ def clip_by_velocity(
             leafwise.narrow(leafwise.widen(g) * f, jnp.result_type(g)) if there else g
             for g, f, there in zip(leaves, factors, here, strict=True)
         ]
-        updates, inner = extended.update(structure.unflatten(clipped), state.inner_state, params, **extra)
+        updates, inner = inside.update(structure.unflatten(clipped), state.inner_state, params, **extra)
         return updates, ClipByVelocityState(increment(state.count), usual, weight, inner)
 
     return transformation(init, update)

@@ -10,7 +10,7 @@ import optax
 
 from .. import _grouping as grouping
 from .._paths import paths
-from .._transformation import increment, transformation, zero_count
+from .._transformation import extended, increment, transformation, zero_count
 from .._types import Scalar
 from ._defence import limit, map_owned, select, zeroed
 
@@ -60,7 +60,7 @@ def guard_finite(
       finite gradients.
 
     Raises:
-      TypeError: `max_consecutive` is no number.
+      TypeError: `tx` is no transformation, or `max_consecutive` no number.
       ValueError: `max_consecutive` is negative; or (at `update`) `value` is missing.
 
     Examples:
@@ -81,10 +81,10 @@ def guard_finite(
       https://optax.readthedocs.io/en/latest/api/transformations.html#optax.apply_if_finite
     """
     most = limit("max_consecutive", max_consecutive)
-    extended = optax.with_extra_args_support(tx)
+    inside = extended(tx)
 
     def init(params: optax.Params) -> GuardFiniteState:
-        return GuardFiniteState(zero_count(), zero_count(), extended.init(params))
+        return GuardFiniteState(zero_count(), zero_count(), inside.init(params))
 
     def update(updates, state: GuardFiniteState, params=None, **extra) -> tuple[optax.Updates, GuardFiniteState]:
         leaves, structure = jax.tree.flatten(updates, is_leaf=grouping.is_none)
@@ -108,13 +108,13 @@ def guard_finite(
 
         # Zeros go in where nothing is to come out: a derivative through NaN would be NaN behind any select.
         tame = [g if g is None else zeroed(sits, g) for g, sits in zip(leaves, out, strict=True)]
-        stepped, inner = extended.update(structure.unflatten(tame), state.inner_state, params, **extra)
+        stepped, inner = inside.update(structure.unflatten(tame), state.inner_state, params, **extra)
         flat = structure.flatten_up_to(stepped)
         updates = structure.unflatten(u if u is None else zeroed(s, u) for u, s in zip(flat, out, strict=True))
         if per_leaf:
             sits = dict(zip(paths(structure.unflatten(out)), out, strict=True))
             inner = map_owned(
-                extended,
+                inside,
                 lambda path, new, old: jnp.where(sits.get(path, False), old, new),
                 inner,
                 state.inner_state,

@@ -11,7 +11,7 @@ import optax
 from .. import _grouping as grouping
 from .. import _leafwise as leafwise
 from .._paths import Pattern, check_pattern, listed, matches, paths, spelled
-from .._transformation import transformation
+from .._transformation import extended, transformation
 from ._defence import map_owned, zeroed
 
 Mode = Literal["freeze", "decay", "catch_up"]
@@ -52,8 +52,9 @@ def lazy(
 
     `decay` and `catch_up` are exact for every `tx` under every schedule, for they are what `tx` does with zeros. With
     `catch_up` a row that is back is where dense training with the same gradients would have put it; what it missed is
-    kept meanwhile, one more array like the leaf. The others add nothing to the state. Counts, the weights of debiased
-    averages and numbers kept for a whole leaf belong to all rows and go on.
+    kept meanwhile, one more array like the leaf. (A `tx` that looks at the params sees those of an absent row where they
+    were left: weight decay inside adds up, while dense training compounds it.) The others add nothing to the state.
+    Counts, the weights of debiased averages and numbers kept for a whole leaf belong to all rows and go on.
 
     Which rows are present: `update(..., row_mask=...)`, a tree with the names of the params, or a prefix of it, of bool
     arrays `[rows]`; `None`, or no entry, where zeros decide. Without it a row is absent if its gradient is exactly 0,
@@ -69,7 +70,7 @@ def lazy(
       A transformation that passes `params` and extra arguments on, but for `row_mask`.
 
     Raises:
-      TypeError: `where` names no leaves, or `axis` is no int.
+      TypeError: `tx` is no transformation, `where` names no leaves, or `axis` is no int.
       ValueError: `mode` is none of the three; or (at init) a pattern matches no leaf, a leaf has no such axis, or `tx`
         remembers something about it in another shape; or (at `update`) a mask is not of bools, one for each row.
 
@@ -101,7 +102,7 @@ def lazy(
     patterns: list[Pattern] | None = None if where is None else list(several)
     for pattern in patterns or []:
         check_pattern("where", pattern)
-    extended = optax.with_extra_args_support(tx)
+    inside = extended(tx)
 
     def is_lazy(path: str, leaf: Any) -> bool:
         return np.ndim(leaf) >= 2 if patterns is None else any(matches(p, path) for p in patterns)
@@ -109,7 +110,7 @@ def lazy(
     def init(params: optax.Params) -> LazyState:
         leaves, structure = jax.tree.flatten(params)
         here = [is_lazy(path, p) for path, p in zip(paths(params), leaves, strict=True)]
-        inner = extended.init(params)
+        inner = inside.init(params)
         if not leaves:  # nothing, or a placeholder that asks which leaves belong to params
             return LazyState(params if mode == "catch_up" else leafwise.NoMemory(), inner)
         unmatched = [p for p in patterns or [] if not any(matches(p, path) for path in paths(params))]
@@ -122,7 +123,7 @@ def lazy(
                 raise ValueError(f"axis must be one of the lazy leaf {path!r} of shape {np.shape(p)}; got {axis}.")
         if mode == "freeze":
             shapes = dict(zip(paths(params), map(np.shape, leaves), strict=True))
-            _check_shapes(extended, inner, {path: shapes[path] for path, h in zip(shapes, here, strict=True) if h})
+            _check_shapes(inside, inner, {path: shapes[path] for path, h in zip(shapes, here, strict=True) if h})
         if mode != "catch_up":
             return LazyState(leafwise.NoMemory(), inner)
         zeros = jax.tree.leaves(leafwise.zeros(params))
@@ -141,7 +142,7 @@ def lazy(
         def rows(column):
             return [x if there is None else zeroed(~there, x) for x, there in zip(column, present, strict=True)]
 
-        stepped, inner = extended.update(structure.unflatten(rows(leaves)), state.inner_state, params, **extra)
+        stepped, inner = inside.update(structure.unflatten(rows(leaves)), state.inner_state, params, **extra)
         moves, withheld = structure.flatten_up_to(stepped), state.withheld
         if mode == "catch_up" and not isinstance(withheld, leafwise.NoMemory):
             kept = structure.flatten_up_to(withheld)
@@ -161,7 +162,7 @@ def lazy(
                 there = by_path.get(path)
                 return new if there is None or not new.ndim else jnp.where(there, new, old)
 
-            inner = map_owned(extended, frozen, inner, state.inner_state, lambda new, _: new)
+            inner = map_owned(inside, frozen, inner, state.inner_state, lambda new, _: new)
         return structure.unflatten(rows(moves)), LazyState(withheld, inner)
 
     return transformation(init, update)

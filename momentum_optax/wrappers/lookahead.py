@@ -105,6 +105,7 @@ def lookahead(
       velocity: what happens at a meeting to the velocities inside `tx`, of all leaves: `"keep"` leaves them alone;
         `"reset"` makes them 0; `"pull back"` takes them, as the params, by `slow_step` from what they were after the
         last meeting towards what they are. What an average is debiased by follows, unless it is the count of updates.
+        (What they are pulled back to is no part of a `reset` or another operation on the state.)
       state_dtype: dtype of the slow weights; `None` keeps the dtype of each param.
 
     Returns:

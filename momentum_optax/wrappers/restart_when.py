@@ -74,7 +74,8 @@ def restart_when(
     than gradient descent. Use them for full or large batches, or give a function of the count.
 
     Args:
-      tx: any transformation with a velocity, ours or Optax's.
+      tx: any optimizer with a velocity, ours or Optax's, with its learning rate: the direction alone goes uphill at
+        every step, and `"gradient"` would always restart.
       when: the rule. `"function"` asks for the loss, `update(..., value=loss)`, where the gradient was taken.
       keep: how much of the velocity survives a restart, in [0, 1].
       min_steps: updates from one restart to the next, at least; `None` for 10 with `"speed"`, which at the start of a

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from .. import _coefficient as coefficient
-from .._transformation import increment, transformation, zero_count
+from .._transformation import extended, increment, transformation, zero_count
 from .._types import Scalar
 from ._defence import log_norm, select, zeroed
 
@@ -73,7 +73,7 @@ def skip_spikes(
       A transformation that passes `params` and extra arguments on.
 
     Raises:
-      TypeError: an argument is not one number.
+      TypeError: `tx` is no transformation, or another argument not one number.
       ValueError: an argument is out of range.
 
     References:
@@ -85,11 +85,11 @@ def skip_spikes(
     young: Any = coefficient.number("warmup", warmup, coefficient.NON_NEGATIVE)
     least: Any = coefficient.number("floor", floor, coefficient.NON_NEGATIVE)
     longest: Any = coefficient.number("max_consecutive", max_consecutive, coefficient.NON_NEGATIVE)
-    extended = optax.with_extra_args_support(tx)
+    inside = extended(tx)
 
     def init(params: optax.Params) -> SkipSpikesState:
         mean, variance, weight = (coefficient.stored(0) for _ in range(3))
-        return SkipSpikesState(zero_count(), mean, variance, weight, zero_count(), zero_count(), extended.init(params))
+        return SkipSpikesState(zero_count(), mean, variance, weight, zero_count(), zero_count(), inside.init(params))
 
     def update(updates, state: SkipSpikesState, params=None, **extra) -> tuple[optax.Updates, SkipSpikesState]:
         x = log_norm(jax.tree.leaves(updates))
@@ -100,7 +100,7 @@ def skip_spikes(
         skip = ~finite | (outlier & ~settled)
 
         tame = zeroed(skip, updates)  # see `guard_finite`
-        stepped, inner = extended.update(tame, state.inner_state, params, **extra)
+        stepped, inner = inside.update(tame, state.inner_state, params, **extra)
         observed = ~skip & ~zero
         fresh = _observed(state, jnp.where(observed, x, 0), survives, settled)
         state = select(observed, fresh, state)

@@ -13,7 +13,7 @@ from .. import _grouping as grouping
 from .. import _leafwise as leafwise
 from .. import _memories as memory
 from .. import _paths as names
-from .._transformation import transformation
+from .._transformation import extended, transformation
 from .._types import Scalar
 from . import _measures as measuring
 
@@ -91,7 +91,7 @@ def track(
       A transformation with the state of `tx` and a few numbers for each group. It passes everything on to `tx`.
 
     Raises:
-      TypeError: `decay` is no number, or a pattern neither a string nor a regular expression.
+      TypeError: `tx` is no transformation, `decay` no number, or a pattern neither a string nor a regular expression.
       ValueError: `decay` is out of range; (at init) a group matches no leaf, or a leaf is in two groups.
 
     Examples:
@@ -113,7 +113,7 @@ def track(
       Using Semidefinite Programming". https://doi.org/10.1145/227683.227684
       Brown (1963), "Smoothing, Forecasting and Prediction of Discrete Time Series".
     """
-    inner = optax.with_extra_args_support(tx)
+    inner = extended(tx)
     patterns = _patterns(groups)
     if not coefficient.is_single(decay) or coefficient.is_schedule(decay):
         raise TypeError(f"decay must be a number in [0, 1); got {decay!r}.")

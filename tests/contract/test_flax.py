@@ -10,7 +10,7 @@ from flax.training.train_state import TrainState
 
 from momentum_optax.catalog import CATALOG
 
-OPTIMIZERS = [m for m in CATALOG if m.kind == "optimizer" and not m.lookahead]
+OPTIMIZERS = [m for m in CATALOG if m.kind == "optimizer" and "learning_rate" in m.defaults and not m.lookahead]
 X = np.random.default_rng(0).normal(size=(8, 3)).astype(np.float32)
 Y = X @ np.array([[1.0], [-2.0], [0.5]], np.float32)
 

@@ -114,6 +114,17 @@ def test_after_the_minimum_nothing_is_divided_by_zero():
     np.testing.assert_allclose(updates, 1.0)  # r = -1: no momentum, and the step -h g
 
 
+def test_after_a_reset_it_is_as_fresh():
+    """The gradient before would give the next step a momentum that is not there."""
+    tx, x = mo.polyak_heavy_ball(), jnp.array([3.0, 1.0])
+    state = tx.init(x)
+    for g in (jnp.array([3.0, 4.0]), jnp.array([2.0, 3.0])):
+        _, state = tx.update(g, state, value=1.0)
+    actual, _ = tx.update(g, mo.reset(state), value=1.0)
+    expected, _ = tx.update(g, tx.init(x), value=1.0)
+    np.testing.assert_allclose(actual, expected, rtol=1e-6)
+
+
 def test_a_loss_that_is_no_number_shows():
     updates, _ = one_update(jnp.ones(2), jnp.nan)
     assert np.all(np.isnan(updates))

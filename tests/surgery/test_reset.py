@@ -100,6 +100,7 @@ OTHERS = {
     "optax.ademamix": lambda: optax.contrib.ademamix(0.1),
     "optax.simplified_ademamix": lambda: optax.contrib.simplified_ademamix(0.1),
     "optax.muon": lambda: optax.contrib.muon(0.1),
+    "optax.sm3": lambda: optax.sm3(0.1),
 }
 
 
@@ -179,6 +180,16 @@ def test_second_moments_are_reset_if_asked():
             np.testing.assert_array_equal(leaves(gone)[path], 0)
 
 
+def test_the_momentum_of_sm3_is_a_velocity():
+    """Optax calls it `nu`, and its second moments `mu`."""
+    tx = optax.sm3(0.1)
+    _, used = advance(tx, tx.init(PARAMS), 3)
+    state = mo.reset(used, "head")
+    np.testing.assert_array_equal(state[0].nu["head"], 0)
+    np.testing.assert_array_equal(state[0].nu["body"]["w"], used[0].nu["body"]["w"])
+    np.testing.assert_array_equal(state[0].mu["head"][0], used[0].mu["head"][0])
+
+
 def test_a_soft_reset_keeps_a_part_and_the_average():
     tx = mo.ema_momentum(1.0, debias=True)
     _, used = advance(tx, tx.init(PARAMS), 3)
@@ -249,6 +260,7 @@ STATE = mo.heavy_ball(0.1).init(PARAMS)
         (lambda: mo.reset(optax.sgd(0.1).init(PARAMS)), "state holds no velocity; among its parts are EmptyState"),
         (lambda: mo.reset({}), "state holds no velocity"),
         (lambda: mo.reset(STATE, "tail"), "where has the pattern 'tail'.*'body/b', 'body/w', 'head'"),
+        (lambda: mo.reset(mo.aggmo(0.1).init(PARAMS), "tail"), "where has the pattern 'tail'.*'body/b'"),  # one beta is 0
         (lambda: mo.reset(STATE, ["head", re.compile("x$")]), r"re.compile\('x\$'\), which matches no leaf"),
         (lambda: mo.reset(STATE, lambda path: False), "where chooses no leaf; the paths are 'body/b'"),
         (lambda: mo.reset(STATE, {"body": False, "head": False}), "where chooses no leaf"),
