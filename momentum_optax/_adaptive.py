@@ -215,7 +215,7 @@ def _kept(
         for slot in watch.slots
         if watch.argument == argument and watch.rule.keeps == "sensitivity"
     }
-    sensitivity = [None] * len(gradients)
+    sensitivity: list[Any] = [None] * len(gradients)
     if own:
         ones = jax.tree.map(jnp.ones_like, own)
         _, sensitivity = jax.jvp(lambda own: moved(values | own), (own,), (ones,))
@@ -226,7 +226,10 @@ def _kept(
             new.append(k)
         else:
             value = s if rule.keeps == "sensitivity" else rule.keep(leafwise.widen(g), leafwise.widen(k))
-            new.append(leafwise.narrow(leafwise.widen(value), k.dtype))
+            # What is not finite would stay in an average for good.
+            new.append(
+                leafwise.narrow(jnp.where(jnp.isfinite(value), leafwise.widen(value), leafwise.widen(k)), k.dtype)
+            )
     return structure.unflatten(new)
 
 

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from ._paths import joined, paths
+from ._paths import joined, paths, pure
 
 Kind = Literal["velocity", "second_moment", "companion"]
 """A companion is no velocity, but means nothing without: it begins anew with the velocity beside it."""
@@ -72,9 +72,13 @@ class Memory(NamedTuple):
 
 
 def fields(node: Any) -> dict[str, Kind]:
-    """The fields of a state that hold a memory; empty for what is no state, or one without."""
-    names = getattr(node, "_fields", ())
-    known = _CLASSES.get(type(node).__name__, _FIELDS)
+    """The fields of a state that hold a memory; empty for what is no state, or one without.
+
+    The name of its class says whether it is one: params may be tuples with names, too, such as `mu` and `logvar`.
+    """
+    kind = type(node).__name__
+    names = getattr(node, "_fields", ()) if kind.endswith("State") else ()
+    known = _CLASSES.get(kind, _FIELDS)
     return {name: known[name] for name in names if name in known}
 
 
@@ -98,6 +102,15 @@ def memories(state: Any, kind: Kind = "velocity") -> Iterator[Memory]:
         for name, of in fields(node).items():
             if of == kind:
                 yield Memory(kind, "/".join(filter(None, (joined(path), name))), getattr(node, name), node)
+
+
+def velocities(state: Any) -> dict[str, list[jax.Array]]:
+    """All velocities of each leaf, by the path of its param."""
+    found: dict[str, list[jax.Array]] = {}
+    for memory in memories(state):
+        for path, leaf in leaves(pure(memory.tree)).items():
+            found.setdefault(path, []).append(leaf)
+    return found
 
 
 def leaves(memory: Any) -> dict[str, Any]:

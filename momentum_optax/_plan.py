@@ -93,6 +93,8 @@ class Method:
         self.downhill = "learning_rate" in arguments.arguments
         self.places: dict[Place, Any] = {}
         for name, argument in arguments.arguments.items():
+            if deferred_in(argument) and isinstance(arguments.signature.parameters[name].default, bool):
+                raise TypeError(f"{name} must be True or False; got {argument!r}.")
             several = typing.get_origin(arguments.signature.parameters[name].annotation) is Sequence
             parts = enumerate(argument) if several and isinstance(argument, list | tuple) else [(None, argument)]
             self.places |= {Place(name, i): part for i, part in parts if deferred_in(part)}

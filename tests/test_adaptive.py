@@ -233,3 +233,16 @@ def test_the_hyperparameters_of_a_rule_can_be_swept():
 
     betas = np.float32([0.0, 0.5, 0.9])
     np.testing.assert_allclose(jax.jit(jax.vmap(last))(betas), -0.1 * (1 + betas + betas**2), rtol=1e-6)
+
+
+def test_what_a_rule_keeps_does_not_stay_broken():
+    tuner = mo.rules.yellowfin()
+    tx, params = mo.heavy_ball(tuner.learning_rate, tuner.beta), jnp.ones(2)
+    _, state = tx.update(jnp.array([1.0, jnp.nan]), tx.init(params))
+    _, state = tx.update(jnp.array([1.0, 2.0]), state)
+    np.testing.assert_allclose(state.kept["learning_rate"], 0.001 * np.array([1 + 0.999, 2.0]), rtol=1e-5)
+
+
+def test_a_rule_is_no_answer_to_yes_or_no():
+    with pytest.raises(TypeError, match="nesterov must be True or False"):
+        mo.trace(0.9, nesterov=Probe())

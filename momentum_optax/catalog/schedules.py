@@ -8,7 +8,7 @@ import optax
 
 from .. import schedules
 from .._method import Hyperparameter, Method
-from .._types import Schedule
+from .._types import Coefficient
 from ..filters.trace import trace
 from ..optimizers.nesterov import nesterov
 from ..schedules.restarts import warm_restarts
@@ -34,7 +34,7 @@ _SMALL_BATCH = (
 )
 
 
-def _in_trace(schedule: Callable[..., Schedule]) -> Callable[..., optax.GradientTransformationExtraArgs]:
+def _in_trace(schedule: Callable[..., Coefficient]) -> Callable[..., optax.GradientTransformationExtraArgs]:
     """The maker of a trace whose beta is the schedule."""
 
     @functools.wraps(schedule)

@@ -42,7 +42,8 @@ def trace(
         update   <- (1 - dampening) * g + beta(count + 1) * velocity             (nesterov)
 
     A constant gradient is amplified by `1 / (1 - beta)` in the long run. With `nesterov` the params are the lookahead
-    points, and because the extrapolation uses the *next* beta, this is Nesterov's method under every schedule.
+    points, and because the extrapolation uses the *next* beta, this is Nesterov's method under every schedule. A rule
+    does not know what it will decide next: here it extrapolates by the present value, in `nesterov` it is exact.
 
     Args:
       beta: how much of the past survives a step, in [0, 1); where it is a plain 0, no velocity is kept.

@@ -8,7 +8,6 @@ from jax.core import Tracer
 
 from .._coefficient import AT_LEAST_ONE as AT_LEAST_ONE
 from .._coefficient import Range
-from ..schedules._values import decay as below_one
 from ..schedules._values import number as number
 
 FACTOR = Range("in (0, 1)", lambda x: (x > 0) & (x < 1))

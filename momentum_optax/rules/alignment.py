@@ -7,7 +7,8 @@ import jax.numpy as jnp
 
 from .._rule import Rule, Seen, dot, norm, ratio
 from .._types import Scalar
-from ._numbers import below_one, number, ordered
+from ..schedules._values import below_one
+from ._numbers import number, ordered
 
 
 class AlignmentState(NamedTuple):
@@ -62,7 +63,8 @@ def alignment(low: Scalar = 0.5, high: Scalar = 0.99, decay: Scalar = 0.9, *, ea
       low: beta where gradients point against the velocity, in [0, 1), at most `high`.
       high: beta where they point along it, in [0, 1).
       decay: how much of the agreement survives an update, in [0, 1).
-      each_leaf: whether each leaf has a beta of its own, from its own cosine.
+      each_leaf: whether each leaf has a beta of its own, from its own cosine. That is some arithmetic on numbers for
+        each leaf: with many hundreds of leaves it takes minutes to compile.
 
     Returns:
       A rule, for the place of a coefficient; before the first update it is halfway between `low` and `high`.

@@ -42,7 +42,7 @@ def build(
     """
     if not deferred_in((args, kwargs)):
         raise TypeError(
-            f"rules.build needs a rule, layerwise or by_depth among the arguments of {getattr(make, '__name__', make)}; "
-            f"got {args!r} and {kwargs!r}."
+            f"rules.build needs a rule, layerwise or by_depth among the arguments of {getattr(make, '__name__', make)};"
+            f" got {args!r} and {kwargs!r}."
         )
     return adaptive(make)(*args, **kwargs)

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 from .. import _coefficient as coefficient
 from .._rule import Rule, Seen, dot
 from .._types import Scalar
-from ._numbers import below_one, number, ordered
+from ..schedules._values import below_one
+from ._numbers import number, ordered
 
 
 class HypergradientState(NamedTuple):

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 from .. import _leafwise as leafwise
 from .._rule import Rule, Seen, norm, ratio
 from .._types import Scalar
-from ._numbers import FACTOR, below_one, number
+from ..schedules._values import below_one
+from ._numbers import FACTOR, number
 
 
 class LipschitzRatioState(NamedTuple):

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 from .. import _coefficient as coefficient
 from .._rule import Rule, Seen
 from .._types import Scalar
-from ._numbers import AT_LEAST_ONE, FACTOR, below_one, number, ordered
+from ..schedules._values import below_one
+from ._numbers import AT_LEAST_ONE, FACTOR, number, ordered
 
 
 class PlateauState(NamedTuple):

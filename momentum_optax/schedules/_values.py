@@ -56,6 +56,6 @@ def between(start: jax.Array, end: jax.Array, fraction: jax.Array) -> jax.Array:
     return (1 - fraction) * start + fraction * end
 
 
-def decay(value: jax.Array) -> jax.Array:
+def below_one(value: jax.Array) -> jax.Array:
     """The value, or the largest number below 1: a sum that decays must not become one that does not, by rounding."""
     return jnp.minimum(value, 1 - jnp.finfo(value.dtype).epsneg)

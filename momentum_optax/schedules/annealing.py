@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 from .._coefficient import FRACTION, NON_NEGATIVE, POSITIVE
 from .._types import Scalar, Schedule
-from ._values import Shape, between, decay, eased, floats, number, progress
+from ._values import Shape, below_one, between, eased, floats, number, progress
 
 
 def _anneal(start: Scalar, end: Scalar, steps: Scalar, shape: Shape) -> Schedule:
@@ -15,7 +15,7 @@ def _anneal(start: Scalar, end: Scalar, steps: Scalar, shape: Shape) -> Schedule
 
     def schedule(count: chex.Numeric) -> chex.Numeric:
         t, steps, start, end = floats(count, length, first, last)
-        return decay(between(start, end, eased(progress(t, steps), shape)))
+        return below_one(between(start, end, eased(progress(t, steps), shape)))
 
     return schedule
 
@@ -133,8 +133,8 @@ def demon(beta: Scalar, steps: Scalar) -> Schedule:
 
     def schedule(count: chex.Numeric) -> chex.Numeric:
         t, beta, steps = floats(count, first, length)
-        beta = decay(beta)
+        beta = below_one(beta)
         left = beta * jnp.maximum(steps - t, 0)  # f * steps: a difference of counts is exact
-        return decay(left / ((1 - beta) * steps + left))
+        return below_one(left / ((1 - beta) * steps + left))
 
     return schedule

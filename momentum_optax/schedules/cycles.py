@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 from .._coefficient import FRACTION, POSITIVE
 from .._types import Scalar, Schedule
-from ._values import Shape, between, decay, eased, floats, is_shape, number, progress
+from ._values import Shape, below_one, between, eased, floats, is_shape, number, progress
 
 
 def _cycle(
@@ -19,7 +19,7 @@ def _cycle(
         t, steps, base, low, pct = floats(count, length, top, bottom, part)
         t, turn = jnp.mod(t, steps) if repeats else t, pct * steps
         away = eased(progress(t, turn), shape) - eased(progress(t - turn, steps - turn), shape)
-        return decay(between(base, low, away))
+        return below_one(between(base, low, away))
 
     return schedule
 

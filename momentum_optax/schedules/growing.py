@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._types import Scalar, Schedule
-from ._values import decay, floats, number
+from ._values import below_one, floats, number
 
 
 def sutskever(max_beta: Scalar) -> Schedule:
@@ -33,7 +33,7 @@ def sutskever(max_beta: Scalar) -> Schedule:
 
     def schedule(count: chex.Numeric) -> chex.Numeric:
         stage, max_beta = floats(jnp.asarray(count) // 250, limit)
-        return decay(jnp.minimum(1 - 0.5 / (stage + 1), max_beta))
+        return below_one(jnp.minimum(1 - 0.5 / (stage + 1), max_beta))
 
     return schedule
 
@@ -56,7 +56,7 @@ def nesterov_sequence() -> Schedule:
 
     def schedule(count: chex.Numeric) -> chex.Numeric:
         (t,) = floats(count)
-        return decay(jnp.maximum(t - 1, 0) / (t + 2))
+        return below_one(jnp.maximum(t - 1, 0) / (t + 2))
 
     return schedule
 
@@ -109,6 +109,6 @@ def fista_sequence() -> Schedule:
         for _ in range(4):  # each step brings it 500 times closer
             t = grown + jnp.log(t) / 4 + 1 / (384 * t**2)
         later = (t - 1) / (0.5 + jnp.sqrt(t**2 + 0.25))
-        return decay(jnp.where(k <= _ROWS, first, later))
+        return below_one(jnp.where(k <= _ROWS, first, later))
 
     return schedule

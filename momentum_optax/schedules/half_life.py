@@ -8,14 +8,14 @@ import jax
 from .. import _coefficient as coefficient
 from .._coefficient import POSITIVE
 from .._types import Coefficient, Scalar
-from ._values import decay, floats
+from ._values import below_one, floats
 
 
 def _power(base: Any, exponent: Any) -> Scalar:
     """Of numbers a number, so that a beta that is known stays known; of arrays an array."""
     if isinstance(base, jax.Array) or isinstance(exponent, jax.Array):
         base, exponent = floats(base, exponent)
-        return decay(base**exponent)
+        return below_one(base**exponent)
     return min(float(base) ** float(exponent), math.nextafter(1.0, 0.0))
 
 

@@ -13,7 +13,7 @@ from jax.core import Tracer
 from .. import _coefficient as coefficient
 from .._coefficient import NON_NEGATIVE, POSITIVE
 from .._types import Scalar, Schedule
-from ._values import decay, floats, number
+from ._values import below_one, floats, number
 
 _FAR = 2.0**31 - 128  # in every float dtype a number that int32 can hold
 
@@ -76,7 +76,7 @@ def piecewise(
         for part, start in zip(parts, starts, strict=True):
             (value,) = floats(coefficient.at(part, jnp.maximum(t - start, 0)))
             result = jnp.where(t >= start, value, result)
-        return decay(result)
+        return below_one(result)
 
     return schedule
 

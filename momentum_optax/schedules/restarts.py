@@ -12,7 +12,7 @@ from jax.core import Tracer
 
 from .._coefficient import AT_LEAST_ONE, NON_NEGATIVE, Range
 from .._types import Scalar, Schedule
-from ._values import between, decay, eased, floats, number, progress
+from ._values import below_one, between, eased, floats, number, progress
 
 _DECAY_OF_PEAK = Range("above 0 and at most 1", lambda x: (x > 0) & (x <= 1))
 
@@ -143,7 +143,7 @@ def warm_restarts(
 
     def beta_at(count: chex.Numeric) -> chex.Numeric:
         start, end = floats(first, last)
-        return decay(start if end_beta is None else between(start, end, cycle_and_fraction(count)[1]))
+        return below_one(start if end_beta is None else between(start, end, cycle_and_fraction(count)[1]))
 
     def restarts(count: chex.Numeric) -> jax.Array:
         t = jnp.asarray(count).astype(int)

@@ -55,9 +55,7 @@ def rescale(
       Goyal et al. (2017), "Accurate, Large Minibatch SGD: Training ImageNet in 1 Hour", Section 3, momentum correction.
       https://arxiv.org/abs/1706.02677
     """
-    number: Any = coefficient.check("factor", factor, coefficient.FINITE)
-    if coefficient.is_schedule(number) or not coefficient.is_single(number):
-        raise TypeError(f"factor must be one finite number; got {factor!r}.")
+    number = coefficient.number("factor", factor, coefficient.FINITE)
 
     def operate(part: Any) -> Any:
         check_found(part)

@@ -63,9 +63,7 @@ def reset(
       >>> print(updates["body"], updates["head"])
       -1.5 -1.0
     """
-    keep = coefficient.check("keep", keep, coefficient.FRACTION)
-    if coefficient.is_schedule(keep) or not coefficient.is_single(keep):
-        raise TypeError(f"keep must be one number in [0, 1]; got {keep!r}.")
+    keep = coefficient.number("keep", keep, coefficient.FRACTION)
 
     def operate(part: Any) -> Any:
         check_found(part, second_moments=second_moments)

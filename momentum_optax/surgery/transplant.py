@@ -41,10 +41,9 @@ def _check_matched(donors: Mapping[str, list[_Donor]], target: Any, kind: memori
     what = "velocity" if kind == "velocity" else "second moment"
     lacking = [path for path in wanted if path not in donors]
     if lacking and (missing == "error" or len(lacking) == len(wanted)):
+        there = paths.listed(list(donors)) or "none"
         advice = " With missing='zero' a leaf that is new begins without." if missing == "error" else ""
-        raise ValueError(
-            f"source holds no {what} for {paths.listed(lacking)}; it has {paths.listed(list(donors)) or 'none'}.{advice}"
-        )
+        raise ValueError(f"source holds no {what} for {paths.listed(lacking)}; it has {there}.{advice}")
     for path, number in wanted.items():
         if path in donors and len(donors[path]) != number:
             raise ValueError(

@@ -9,7 +9,7 @@ import optax
 from .. import _coefficient as coefficient
 from .. import _grouping as grouping
 from .. import _leafwise as leafwise
-from .._memories import memories
+from .._memories import velocities
 from .._paths import paths
 from .._transformation import extended, increment, transformation, zero_count
 from .._types import Coefficient, Scalar
@@ -82,7 +82,7 @@ def clip_by_velocity(
             raise ValueError(f"ratio must be one number or schedule with per_leaf=False; got {ratio!r}.")
         grouping.fit("ratio", ratio, params)
         inner = inside.init(params)
-        if not any(True for _ in memories(inner)):
+        if not velocities(inner):
             raise ValueError(
                 "clip_by_velocity found no velocity in the state of tx; accepted: a transformation with momentum. Its "
                 f"state is {jax.tree.structure(inner)}."
@@ -95,8 +95,8 @@ def clip_by_velocity(
 
     def update(updates, state: ClipByVelocityState, params=None, **extra) -> tuple[optax.Updates, ClipByVelocityState]:
         leaves, structure = jax.tree.flatten(updates, is_leaf=grouping.is_none)
-        velocities = _velocities(state.inner_state)
-        beside = [velocities.get(path, []) for path in paths(updates, is_leaf=grouping.is_none)]
+        known = velocities(state.inner_state)
+        beside = [known.get(path, []) for path in paths(updates, is_leaf=grouping.is_none)]
         limits = coefficient.at(ratio, state.count)
         here = [g is not None and bool(v) for g, v in zip(leaves, beside, strict=True)]
 
@@ -124,15 +124,6 @@ def clip_by_velocity(
         return updates, ClipByVelocityState(increment(state.count), usual, weight, inner)
 
     return transformation(init, update)
-
-
-def _velocities(state: Any) -> dict[str, list[jax.Array]]:
-    """The velocities of each leaf, by its path."""
-    found: dict[str, list[jax.Array]] = {}
-    for memory in memories(state):
-        for path, leaf in zip(paths(memory.tree), jax.tree.leaves(memory.tree), strict=True):
-            found.setdefault(path, []).append(leaf)
-    return found
 
 
 def _limited(x: Any, old: tuple[Any, Any], ratio: Any, decay: Any) -> tuple[Any, Any, Any]:

@@ -52,9 +52,9 @@ def lazy(
 
     `decay` and `catch_up` are exact for every `tx` under every schedule, for they are what `tx` does with zeros. With
     `catch_up` a row that is back is where dense training with the same gradients would have put it; what it missed is
-    kept meanwhile, one more array like the leaf. (A `tx` that looks at the params sees those of an absent row where they
-    were left: weight decay inside adds up, while dense training compounds it.) The others add nothing to the state.
-    Counts, the weights of debiased averages and numbers kept for a whole leaf belong to all rows and go on.
+    kept meanwhile, one more array like the leaf. (A `tx` that looks at the params sees an absent row where it was left:
+    weight decay inside adds up, while dense training compounds it.) The others add nothing to the state. Counts, the
+    weights of debiased averages and numbers kept for a whole leaf belong to all rows and go on.
 
     Which rows are present: `update(..., row_mask=...)`, a tree with the names of the params, or a prefix of it, of bool
     arrays `[rows]`; `None`, or no entry, where zeros decide. Without it a row is absent if its gradient is exactly 0,

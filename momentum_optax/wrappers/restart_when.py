@@ -70,8 +70,8 @@ def restart_when(
     kind come close to a momentum tuned to the curvature, and ask for no constants.
 
     Noisy gradients mislead all three rules: a step holds the noise of its own gradient with the other sign, so that
-    `"gradient"` hardly ever fires, and a noisy loss rises at every other update, so that `"function"` leaves little more
-    than gradient descent. Use them for full or large batches, or give a function of the count.
+    `"gradient"` hardly ever fires, and a noisy loss rises at every other update, so that `"function"` leaves little
+    more than gradient descent. Use them for full or large batches, or give a function of the count.
 
     Args:
       tx: any optimizer with a velocity, ours or Optax's, with its learning rate: the direction alone goes uphill at

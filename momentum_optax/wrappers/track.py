@@ -18,8 +18,6 @@ from .._types import Scalar
 from . import _measures as measuring
 
 _REST = "rest"
-# Not the `DECAY` of a method, for which None stands for 0.
-_FADING = coefficient.Range("in [0, 1)", coefficient.DECAY.contains)
 
 
 class TrackState(NamedTuple):
@@ -115,9 +113,7 @@ def track(
     """
     inner = extended(tx)
     patterns = _patterns(groups)
-    if not coefficient.is_single(decay) or coefficient.is_schedule(decay):
-        raise TypeError(f"decay must be a number in [0, 1); got {decay!r}.")
-    decay = coefficient.check("decay", decay, _FADING)
+    decay = coefficient.number("decay", decay)
 
     def init(params: optax.Params) -> TrackState:
         paths = names.paths(params, is_leaf=grouping.is_absent)
@@ -190,11 +186,7 @@ def _members(patterns: dict[str, names.Pattern] | None, paths: list[str]) -> dic
 
 def _velocities(state: Any, gradients: list[Any], paths: list[str]) -> list[Any]:
     """The sum of all velocities in a state for each gradient; None where there is none."""
-    found: dict[str, list[jax.Array]] = {}
-    for velocity in memory.memories(state):
-        tree = names.pure(velocity.tree)
-        for path, leaf in zip(names.paths(tree), jax.tree.leaves(tree), strict=True):
-            found.setdefault(path, []).append(leaf)
+    found = memory.velocities(state)
 
     def of(g, path):
         own = [] if g is None else [v for v in found.get(path, ()) if v.shape == jnp.shape(g)]

@@ -347,6 +347,20 @@ def test_bad_tables_are_refused_at_once(coefficients, error, message):
 
 
 @pytest.mark.parametrize(
+    ("coefficients", "default", "error", "message"),
+    [
+        # Values that go by one name would be taken for one value.
+        ({"default": 0.0}, 0.9, ValueError, "another name for each group; got \\['default'\\] and 'default'"),
+        ({"a": 0.1}, {"b": 0.1}, TypeError, "for 'default'; got {'b': 0.1}"),
+        ({"a": 0.1}, mo.layerwise({"b": 0.1}), TypeError, "for 'default'; got layerwise"),
+    ],
+)
+def test_bad_defaults_are_refused_at_once(coefficients, default, error, message):
+    with pytest.raises(error, match=message):
+        mo.layerwise(coefficients, default)
+
+
+@pytest.mark.parametrize(
     ("beta", "error", "message"),
     [
         (mo.layerwise({"a": 1.5}, default=0.5), ValueError, r"beta\['a'\] must be in \[0, 1\); got 1.5"),

@@ -16,8 +16,8 @@ def public(name):
 @pytest.mark.parametrize("name", OPTIMIZERS)
 @pytest.mark.parametrize("state_dtype", ["int8", "flaot32", bool], ids=str)
 def test_a_memory_that_cannot_hold_a_velocity_is_refused(name, state_dtype):
+    first = [] if name == "polyak_heavy_ball" else [0.1]
     with pytest.raises((TypeError, ValueError), match="state_dtype"):
-        first = [] if name == "polyak_heavy_ball" else [0.1]
         public(name)(*first, state_dtype=state_dtype).init(jnp.ones(3))
 
 

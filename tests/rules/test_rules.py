@@ -86,6 +86,77 @@ def test_a_rule_decides_in_every_method_and_company(maker, name):
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_both_spellings_of_nesterov_are_one_method_under_every_rule(name):
+    """Also where a rule looks at steps: the gradient is taken at a point that moves by more than the update."""
+    curvatures = jnp.array([1.0, 10.0, 100.0])
+
+    def train(make):
+        tx, params = make(0.005, rule(name, **({"rate": 1e-5} if name == "hypergradient" else {}))), jnp.ones(3)
+
+        @jax.jit
+        def body(params, state):
+            at = mo.lookahead_params(state, params)
+            updates, state = tx.update(curvatures * at, state, params, value=curvatures @ at**2 / 2)
+            return params + updates, state
+
+        state = tx.init(params)
+        for _ in range(20):
+            params, state = body(params, state)
+        return mo.eval_params(state, params), decided(state)
+
+    with jax.enable_x64(True):
+        (theta, betas), (looking, same) = train(mo.nesterov), train(mo.nesterov_lookahead)
+        np.testing.assert_allclose(same, betas, rtol=1e-9)
+        np.testing.assert_allclose(looking, theta, atol=1e-9)
+
+
+def test_a_method_that_looks_ahead_lets_leaves_sit_out():
+    tx = mo.nesterov_lookahead(0.1, mo.rules.hypergradient(0.1, 0.6))
+    g = {"a": {"w": jnp.ones((2, 2)), "b": None}, "c": jnp.ones(())}
+    for params in (PARAMS, None):
+        state = tx.init(PARAMS)
+        for _ in range(3):
+            updates, state = tx.update(g, state, params)
+        assert updates["a"]["b"] is None
+        assert decided(state)[0] > 0.6
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        mo.rules.alignment(high=1 - 1e-9, decay=0.0),
+        mo.rules.hypergradient(1e9, high=1 - 1e-9),
+        mo.rules.plateau(high=1 - 1e-9, factor=1e-9, patience=1),
+        mo.rules.lipschitz_ratio(1e-9),
+    ],
+    ids=repr,
+)
+def test_what_is_decided_stays_below_one_after_rounding(rule):
+    tx = mo.heavy_ball(0.1, rule)
+    state = tx.init(jnp.ones(2))
+    for _ in range(4):
+        _, state = tx.update(jnp.ones(2), state, value=1.0)
+    assert decided(state)[0] == 1 - jnp.finfo(jnp.float32).epsneg
+
+
+def test_updates_that_do_not_fit_are_refused_with_the_paths():
+    tx = mo.trace(mo.rules.alignment(each_leaf=True))
+    state = tx.init(PARAMS)
+    with pytest.raises(ValueError, match="updates do not have the structure of the params: there is none for 'c'"):
+        tx.update({"a": PARAMS["a"]}, state, PARAMS)
+    with pytest.raises(ValueError, match=r"has nothing for 'beta\[a\]'.* pass the params as well"):
+        tx.update({"a": None, "c": PARAMS["c"]}, state)
+    tx.update({"a": None, "c": PARAMS["c"]}, state, PARAMS)
+    with pytest.raises(TypeError, match=r"params\['n'\] has dtype int32"):
+        mo.heavy_ball(0.1, mo.rules.hypergradient(0.1)).init({"n": jnp.arange(2)})
+
+
+def test_there_must_be_something_to_build():
+    with pytest.raises(TypeError, match=r"rules\.build needs a rule.* among the arguments of adam"):
+        mo.rules.build(optax.adam, 1e-3)
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_the_containers_of_flax_and_equinox_hold_the_same(name):
     linear = eqx.nn.Linear(2, 2, key=jax.random.key(0))
     flat = {"bias": linear.bias, "weight": linear.weight}

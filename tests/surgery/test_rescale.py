@@ -71,7 +71,7 @@ def test_a_narrow_velocity_stays_finite():
 
 @pytest.mark.parametrize(
     ("factor", "message"),
-    [(float("nan"), "factor must be finite"), ("half", "factor must be a number"), ({"a": 2.0}, "must be one finite")],
+    [(float("nan"), "factor must be finite"), ("half", "factor must be a number"), ({"a": 2.0}, "must be one number")],
 )
 def test_refused(factor, message):
     state = mo.heavy_ball(0.1).init({"a": jnp.ones(2)})

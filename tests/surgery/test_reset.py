@@ -1,7 +1,7 @@
 """After a reset an optimizer does what a fresh one does, wherever its velocity lies."""
 
 import re
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -252,6 +252,7 @@ def test_in_a_train_state():
 
 
 STATE = mo.heavy_ball(0.1).init(PARAMS)
+ONE_WITHOUT = mo.aggmo(0.1).init(PARAMS)  # where beta is 0
 
 
 @pytest.mark.parametrize(
@@ -260,7 +261,7 @@ STATE = mo.heavy_ball(0.1).init(PARAMS)
         (lambda: mo.reset(optax.sgd(0.1).init(PARAMS)), "state holds no velocity; among its parts are EmptyState"),
         (lambda: mo.reset({}), "state holds no velocity"),
         (lambda: mo.reset(STATE, "tail"), "where has the pattern 'tail'.*'body/b', 'body/w', 'head'"),
-        (lambda: mo.reset(mo.aggmo(0.1).init(PARAMS), "tail"), "where has the pattern 'tail'.*'body/b'"),  # one beta is 0
+        (lambda: mo.reset(ONE_WITHOUT, "tail"), "where has the pattern 'tail'.*'body/b', 'body/w', 'head'"),
         (lambda: mo.reset(STATE, ["head", re.compile("x$")]), r"re.compile\('x\$'\), which matches no leaf"),
         (lambda: mo.reset(STATE, lambda path: False), "where chooses no leaf; the paths are 'body/b'"),
         (lambda: mo.reset(STATE, {"body": False, "head": False}), "where chooses no leaf"),
@@ -279,3 +280,19 @@ def test_refused(build, message):
         return
     with pytest.raises((TypeError, ValueError), match=message):
         build()
+
+
+class Latent(NamedTuple):
+    mu: Any
+    logvar: Any
+
+
+def test_params_with_the_name_of_a_memory_are_no_memory():
+    params = Latent(jnp.ones(2), jnp.ones(2))
+    tx = optax.chain(mo.lookahead(mo.heavy_ball(0.1), 2), mo.identity())
+    state = tx.init(params)
+    _, state = tx.update(params, state, params)
+    after = mo.reset(state)
+    np.testing.assert_array_equal(after[0].slow.mu, 1.0)
+    np.testing.assert_array_equal(after[0].inner_state[0].velocity.mu, 0.0)
+    assert state[0].inner_state[0].velocity.mu[0] == 1.0
