@@ -219,17 +219,13 @@ def _kept(
     if own:
         ones = jax.tree.map(jnp.ones_like, own)
         _, sensitivity = jax.jvp(lambda own: moved(values | own), (own,), (ones,))
-    old = structure.flatten_up_to(state.kept[argument])
     new = []
-    for g, s, k, rule in zip(gradients, sensitivity, old, rules, strict=True):
+    for g, s, k, rule in zip(gradients, sensitivity, structure.flatten_up_to(state.kept[argument]), rules, strict=True):
         if rule is None or grouping.is_absent(g):
             new.append(k)
         else:
             value = s if rule.keeps == "sensitivity" else rule.keep(leafwise.widen(g), leafwise.widen(k))
-            # What is not finite would stay in an average for good.
-            new.append(
-                leafwise.narrow(jnp.where(jnp.isfinite(value), leafwise.widen(value), leafwise.widen(k)), k.dtype)
-            )
+            new.append(leafwise.narrow(leafwise.widen(value), k.dtype))
     return structure.unflatten(new)
 
 

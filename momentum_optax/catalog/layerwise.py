@@ -50,7 +50,10 @@ LAYERWISE: tuple[Method, ...] = (
         *_HOWARD,
         hyperparameters=(LEARNING_RATE, _KERNEL_BETA, BETA),
         decays=("kernel", "beta"),
-        exceptions=_BY_NAME,
+        exceptions={
+            **_BY_NAME,
+            "bad_arguments_are_refused": "layerwise says for which leaves, not for which argument",
+        },
     ),
     Method(
         "by_depth", _by_depth, "coefficient", "a coefficient for each layer, by its depth",

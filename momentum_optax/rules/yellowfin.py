@@ -63,8 +63,8 @@ class YellowFin(Rule):
         return self.decay * average + (1 - self.decay) * new
 
     def keep(self, gradient: jax.Array, kept: jax.Array) -> jax.Array:
-        """The average of the gradients."""
-        return self._average(kept, gradient)
+        """The average of the gradients, in which what is not finite would stay for good."""
+        return jnp.where(jnp.isfinite(gradient), self._average(kept, gradient), kept)
 
     def decide(self, state: YellowFinState, seen: Seen):
         """Both coefficients."""

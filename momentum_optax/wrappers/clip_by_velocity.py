@@ -9,7 +9,7 @@ import optax
 from .. import _coefficient as coefficient
 from .. import _grouping as grouping
 from .. import _leafwise as leafwise
-from .._memories import velocities
+from .._memories import memories, velocities
 from .._paths import paths
 from .._transformation import extended, increment, transformation, zero_count
 from .._types import Coefficient, Scalar
@@ -82,7 +82,7 @@ def clip_by_velocity(
             raise ValueError(f"ratio must be one number or schedule with per_leaf=False; got {ratio!r}.")
         grouping.fit("ratio", ratio, params)
         inner = inside.init(params)
-        if not velocities(inner):
+        if not any(True for _ in memories(inner)):
             raise ValueError(
                 "clip_by_velocity found no velocity in the state of tx; accepted: a transformation with momentum. Its "
                 f"state is {jax.tree.structure(inner)}."

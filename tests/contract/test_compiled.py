@@ -10,7 +10,14 @@ from momentum_optax.catalog import CATALOG
 
 SIZE = 100_000
 # They read what they remember after they have written it; only `make_step`'s compiler options avoid a copy.
-READS_THE_PAST = {"difference", "pid", "rules.hypergradient", "wrappers.restart_every", "wrappers.skip_spikes"}
+READS_THE_PAST = {
+    "difference",
+    "pid",
+    "rules.hypergradient",
+    "rules.yellowfin",
+    "wrappers.restart_every",
+    "wrappers.skip_spikes",
+}
 READS_THE_PAST |= {"wrappers.guard_finite", "wrappers.restart_when", "outer_momentum", "polyak_heavy_ball", "track"}
 # Arrays of the tree's size that are used twice, once in a norm or an inner product; how many.
 USED_TWICE = {"rules.alignment": 1, "rules.lipschitz_ratio": 1, "outer_momentum": 1, "wrappers.restart_when": 4}

@@ -84,6 +84,7 @@ CASES = [
     }),
     testing.Case("layers_and_a_rule", layers_and_a_rule, {"beta": 0.9, "low": 0.5, "high": 0.95}, exceptions={
         "containers_do_not_matter": NAMES,
+        "bad_arguments_are_refused": "layerwise says for which leaves, not for which argument",
         "missing_gradients_sit_out": TOGETHER,
         "masks_and_partitions_work": TOGETHER,
         "non_finite_is_seen_and_contained": TOGETHER,
