@@ -17,11 +17,12 @@ import optax
 
 from . import _coefficient as coefficient
 from . import _grouping as grouping
+from . import _keeping as keeping
 from . import _leafwise as leafwise
 from ._evaluation import lookahead_params
 from ._paths import listed
-from ._plan import Method, Plan, aligned, deferred_in, names, rules_in
-from ._rule import Rule, Seen
+from ._plan import Method, aligned, deferred_in, names, rules_in
+from ._rule import Seen
 from ._transformation import increment, transformation, zero_count
 
 P = ParamSpec("P")
@@ -91,7 +92,7 @@ def _with_rules(method: Method) -> optax.GradientTransformationExtraArgs:
         values = coefficient.stored(values)
         rules = {watch.name: coefficient.stored(watch.rule.init()) for watch in plan.watches}
         inner = method.with_columns(params, plan.values(values)).init(params)
-        kept = {argument: _nothing_kept(argument, plan, params) for argument in sorted(keepers)}
+        kept = {argument: keeping.nothing_yet(argument, plan, params) for argument in sorted(keepers)}
         return AdaptiveState(zero_count(), values, rules, kept, inner)
 
     def update(updates, state: AdaptiveState, params=None, **extra) -> tuple[optax.Updates, AdaptiveState]:
@@ -149,10 +150,9 @@ def _with_rules(method: Method) -> optax.GradientTransformationExtraArgs:
             return _steps(tree, out, state.inner_state, inner)
 
         out, inner = step(values)
-        kept = {
-            argument: _kept(argument, plan, tree, gradients, state, values, lambda values: moved(*step(values)))
-            for argument in state.kept
-        }
+        for argument, old in kept.items():
+            new = keeping.after(argument, plan, old, gradients, values, lambda values: moved(*step(values)))
+            kept[argument] = structure.unflatten(new)
         steps = moved(out, inner)
         for watch, leaves in at_work:
             learnt = watch.rule.learn(rules[watch.name], [leafwise.widen(steps[i]) for i in leaves])
@@ -177,56 +177,6 @@ def _steps(tree: Any, out: optax.Updates, before: Any, after: Any) -> list[Any]:
         step if grouping.is_absent(step) else leafwise.widen(step) + end - start
         for step, start, end in zip(steps, *columns, strict=True)
     ]
-
-
-def _rule_of_leaf(argument: str, plan: Plan, number: int) -> list[Rule | None]:
-    """The rule of the argument that keeps something of each leaf."""
-    column: list[Rule | None] = [None] * number
-    for watch in plan.watches:
-        if watch.argument == argument and watch.rule.keeps != "nothing":
-            for i in watch.leaves:
-                column[i] = watch.rule
-    return column
-
-
-def _nothing_kept(argument: str, plan: Plan, params: optax.Params) -> Any:
-    """Zeros for the leaves of which a rule keeps something, in at least float32, and nothing for the others."""
-    leaves, structure = jax.tree.flatten(params, is_leaf=grouping.is_absent)
-
-    def start(leaf, rule):
-        if grouping.is_absent(leaf):
-            return leaf
-        dtype = jax.dtypes.result_type(leaf)
-        return leafwise.zeros(leaf, jnp.finfo(leafwise.wide_dtype(dtype)).dtype) if rule else leafwise.NoMemory()
-
-    rules = _rule_of_leaf(argument, plan, len(leaves))
-    return structure.unflatten([start(leaf, rule) for leaf, rule in zip(leaves, rules, strict=True)])
-
-
-def _kept(
-    argument: str, plan: Plan, tree: Any, gradients: list[Any], state: AdaptiveState, values: dict[str, Any], moved: Any
-) -> Any:
-    """What the rules of the argument keep after this update."""
-    structure = jax.tree.structure(tree, is_leaf=grouping.is_absent)
-    rules = _rule_of_leaf(argument, plan, len(gradients))
-    own = {
-        slot.name: values[slot.name]
-        for watch in plan.watches
-        for slot in watch.slots
-        if watch.argument == argument and watch.rule.keeps == "sensitivity"
-    }
-    sensitivity: list[Any] = [None] * len(gradients)
-    if own:
-        ones = jax.tree.map(jnp.ones_like, own)
-        _, sensitivity = jax.jvp(lambda own: moved(values | own), (own,), (ones,))
-    new = []
-    for g, s, k, rule in zip(gradients, sensitivity, structure.flatten_up_to(state.kept[argument]), rules, strict=True):
-        if rule is None or grouping.is_absent(g):
-            new.append(k)
-        else:
-            value = s if rule.keeps == "sensitivity" else rule.keep(leafwise.widen(g), leafwise.widen(k))
-            new.append(leafwise.narrow(leafwise.widen(value), k.dtype))
-    return structure.unflatten(new)
 
 
 def _if_finite(new: Any, old: Any) -> Any:
