@@ -4,6 +4,7 @@ The static half of `_adaptive`: from the arguments of a maker and the paths of a
 transformation.
 """
 
+import abc
 import inspect
 import typing
 from collections.abc import Callable, Hashable, Iterator, Sequence
@@ -23,20 +24,20 @@ Entry = tuple[Hashable, Any]
 """The value for one leaf, behind a label that the leaves share which have it in common."""
 
 
-class ByPath(Deferred):
+class ByPath(Deferred, abc.ABC):
     """A coefficient that depends on the path of the leaf."""
 
+    @abc.abstractmethod
     def examples(self) -> dict[str, Any]:
         """Values that it has, by a name each."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def assign(self, name: str, paths: Sequence[str], absent: Sequence[bool]) -> list[Entry]:
         """The value for each leaf; `None` for one that is absent and has none.
 
         Raises:
           ValueError: a leaf that is not absent has no value or several, or a value has no leaf.
         """
-        raise NotImplementedError
 
 
 def deferred_in(tree: Any) -> list[Deferred]:

@@ -1,5 +1,6 @@
 """What a rule is: a coefficient that decides on its value at every update, from what it sees of the training."""
 
+import abc
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, NamedTuple
 
@@ -33,7 +34,7 @@ class Seen(NamedTuple):
     value: Any
 
 
-class Rule(Deferred):
+class Rule(Deferred, abc.ABC):
     """A coefficient with a state of its own. One rule may be used in many places; each has its own state.
 
     Attributes:
@@ -62,9 +63,9 @@ class Rule(Deferred):
         del kept
         return gradient
 
+    @abc.abstractmethod
     def decide(self, state: Any, seen: Seen) -> tuple[Mapping[str, Any], Any]:
         """The value of every output for the update that is about to be made, and the state."""
-        raise NotImplementedError
 
     def learn(self, state: Any, steps: list[jax.Array]) -> Any:
         """The state after the update was made.
