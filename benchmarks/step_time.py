@@ -26,55 +26,13 @@ import jax.numpy as jnp
 import machine
 import numpy as np
 import optax
+from methods import LR, METHODS
 
 import momentum_optax as mo
 from momentum_optax._step import compiler_options
 
 # Of the time of the twin: an update, a compilation.
 STEP_TARGET, COMPILE_TARGET = 1.03, 1.1
-
-
-class Method(NamedTuple):
-    """One row of the benchmark.
-
-    Attributes:
-      ours: our optimizer.
-      moved: arrays of the params' size that an update must read or write: the gradient once, the params twice,
-        and each memory twice, or once where it is only read.
-      twin: the same method in Optax, if there is one.
-      torch: name of the class in `torch.optim` and its arguments, if there is one.
-    """
-
-    ours: optax.GradientTransformation
-    moved: int
-    twin: optax.GradientTransformation | None = None
-    torch: tuple[str, dict[str, Any]] | None = None
-
-
-_LR = 1e-3
-METHODS = {
-    "heavy_ball": Method(mo.heavy_ball(_LR, 0.9), 5, optax.sgd(_LR, 0.9), ("SGD", {"momentum": 0.9})),
-    "trace": Method(
-        optax.chain(mo.trace(0.9), optax.scale(-_LR)), 5, optax.chain(optax.trace(0.9), optax.scale(-_LR))
-    ),
-    "nesterov": Method(
-        mo.nesterov(_LR, 0.9), 5, optax.sgd(_LR, 0.9, nesterov=True),
-        ("SGD", {"momentum": 0.9, "nesterov": True}),
-    ),
-    "ema_momentum": Method(
-        mo.ema_momentum(_LR, 0.9, debias=True), 5, optax.chain(optax.ema(0.9), optax.scale(-_LR))
-    ),
-    "divide (Adam)": Method(
-        optax.chain(mo.divide(mo.ema(0.9), by=mo.root_mean_square(0.999)), mo.scale_by_learning_rate(_LR)),
-        7, optax.adam(_LR), ("Adam", {}),
-    ),
-    "qhm": Method(mo.qhm(_LR), 5),
-    "aggmo": Method(mo.aggmo(_LR), 7),
-    "acc_sgd": Method(mo.acc_sgd(_LR), 5),
-    "pid": Method(mo.pid(_LR), 9),
-    "pnm": Method(mo.pnm(_LR), 6),  # the average whose turn it is not need not be written
-    "compat.torch_sgd": Method(mo.compat.torch_sgd(_LR, 0.9, dampening=0.5), 5),
-}  # fmt: skip
 
 
 Shapes = list[tuple[int, ...]]
@@ -164,7 +122,7 @@ def torch_steppers(name: str, arguments: dict[str, Any], params: Any, gradients:
         leaves = copies(params)
         for leaf, gradient in zip(leaves, shared, strict=True):
             leaf.requires_grad_().grad = gradient
-        runs[f"torch {kind}"] = getattr(torch.optim, name)(leaves, lr=_LR, **arguments, **flag).step
+        runs[f"torch {kind}"] = getattr(torch.optim, name)(leaves, lr=LR, **arguments, **flag).step
     return runs
 
 

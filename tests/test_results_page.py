@@ -13,12 +13,12 @@ UNTIMED = {"nesterov_lookahead", "compat.keras_sgd", "srsgd", "polyak_heavy_ball
 
 
 def timed() -> list[str]:
-    """The names of the rows of `step_time.METHODS`, which only its own folder can import."""
-    for node in ast.parse((BENCHMARKS / "step_time.py").read_text()).body:
+    """The names of the rows of `methods.METHODS`, which only its own folder can import."""
+    for node in ast.parse((BENCHMARKS / "methods.py").read_text()).body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "METHODS":
             assert isinstance(node.value, ast.Dict)
             return [ast.literal_eval(key) for key in node.value.keys]
-    raise AssertionError("benchmarks/step_time.py has no METHODS")
+    raise AssertionError("benchmarks/methods.py has no METHODS")
 
 
 def tables() -> list[str]:
