@@ -2,10 +2,11 @@
 
     python benchmarks/layerwise_compile.py [--quick] [--leaves 50] [--size 65536] [--rounds 21] [--compiles 5]
 
-All leaves have one shape and every leaf has a beta of its own. What is compared:
+All leaves have one shape and, but for the groups, a beta of their own. What is compared:
 
     one beta             heavy_ball(learning_rate, 0.9)
     layerwise            heavy_ball(learning_rate, layerwise({path: number}))
+    layerwise, 4 groups  heavy_ball(learning_rate, layerwise({regex: number})), by the last digit of the path
     tree of numbers      heavy_ball(learning_rate, {path: number})
     by_depth, schedules  heavy_ball(learning_rate, by_depth(a schedule for each depth))
     layerwise_chain      a heavy_ball for each leaf
@@ -40,11 +41,15 @@ Sides = dict[str, tuple[optax.GradientTransformation, Callable[..., Any]]]
 def sides(paths: list[str]) -> Sides:
     """What is compared, and how each moves the params."""
     betas = dict(zip(paths, np.linspace(0.5, 0.95, len(paths)).tolist(), strict=True))
+    quarters = {
+        re.compile(f"[{d}]$"): beta for d, beta in zip(("048", "159", "26", "37"), (0.6, 0.7, 0.8, 0.9), strict=True)
+    }
     separate = {path: optax.sgd(RATE, beta) for path, beta in betas.items()}
     masked = [optax.masked(tx, {path: path == own for path in paths}) for own, tx in separate.items()]
     ours = {
         BASE: mo.heavy_ball(RATE, 0.9),
         "layerwise": mo.heavy_ball(RATE, mo.layerwise(betas)),
+        "layerwise, 4 groups": mo.heavy_ball(RATE, mo.layerwise(quarters)),
         "tree of numbers": mo.heavy_ball(RATE, betas),
         "by_depth, schedules": mo.heavy_ball(RATE, mo.by_depth(lambda at: optax.linear_schedule(at / 2, 0.9, 1000))),
         "layerwise_chain": mo.layerwise_chain({path: mo.heavy_ball(RATE, beta) for path, beta in betas.items()}),

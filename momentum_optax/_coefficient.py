@@ -191,20 +191,23 @@ def at(coefficient: Any, count: chex.Numeric) -> Any:
 
 
 def _unknown(values: Any, count: jax.Array) -> Any:
-    """The values of a tree as numbers that the compiler does not know.
+    """The values of a tree, its constants as numbers that the compiler does not know.
 
     A constant becomes part of the kernel that multiplies by it: fifty leaves of one shape with fifty betas would be
-    compiled fifty times instead of once. What comes out of a sort is an operand; nothing is there to be sorted.
+    compiled fifty times instead of once. An element of an array is an operand while its index is not known; and minus
+    the count, of which only we know that it is never above 0, is taken for 0.
     """
     leaves, structure = jax.tree.flatten(values)
-    distinct = {id(value): jnp.asarray(value) for value in leaves if not is_zero(value)}
-    if len(distinct) < 2 or not isinstance(count, Tracer):
+    constants = {id(value): value for value in leaves if not (isinstance(value, Tracer) or is_zero(value))}
+    if len(constants) < 2 or not isinstance(count, Tracer):
         return values
-    keys = jnp.stack([count, count + 1])
-    operands = [jnp.broadcast_to(value, (2,)) for value in distinct.values()]
-    _, *results = jax.lax.sort([keys, *operands], num_keys=1)
-    operand = dict(zip(distinct, (result[0] for result in results), strict=True))
-    return structure.unflatten([operand.get(id(value), value) for value in leaves])
+    index = -count
+    operands = {}
+    for i, value in constants.items():
+        pair = np.asarray([value, 0.0], jnp.result_type(float, value))  # of equal numbers, any would be known
+        one = jax.lax.dynamic_slice(pair, (index,), (1,), allow_negative_indices=False)
+        operands[i] = jax.lax.squeeze(one, (0,))
+    return structure.unflatten([operands.get(id(value), value) for value in leaves])
 
 
 def combine(function: Callable[..., Any], *coefficients: Any) -> Any:

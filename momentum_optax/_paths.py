@@ -49,6 +49,9 @@ def check_pattern(name: str, pattern: Any) -> None:
         )
 
 
+_WILD = frozenset("*?[")
+
+
 def matches(pattern: Pattern, path: str) -> bool:
     """Whether the pattern names the leaf, or a branch that it is on.
 
@@ -56,6 +59,8 @@ def matches(pattern: Pattern, path: str) -> bool:
     """
     if isinstance(pattern, re.Pattern):
         return pattern.search(path) is not None
+    if _WILD.isdisjoint(pattern):  # the usual case where there are as many patterns as leaves
+        return path == pattern or path.startswith(pattern + "/")
     names = path.split("/")
     return any(fnmatch.fnmatchcase("/".join(names[:depth]), pattern) for depth in range(1, len(names) + 1))
 
