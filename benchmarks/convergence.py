@@ -1,13 +1,9 @@
-"""How many steps momentum takes on quadratics, by what it is told about them, and what noise does to it.
+"""How many steps momentum takes on quadratics, by what it is told about them.
 
 Steps: 200 curvatures from `1 / condition` to 1, evenly spread in the logarithm, a normal start, float64. Counted are
 the updates until the loss, where the method has its answer, is `REACHED` of the loss at the start for the first time.
 
-Noise: the Laplacian of a path of 200 nodes, pulled at one end, and gradients with independent normal noise. The
-loss that a method sees is that of the same random sample: the noise times the way from the start is added.
-"Accumulated" is the loss of the difference between a run and its twin without noise.
-
-    python benchmarks/convergence.py            # two or three minutes
+    python benchmarks/convergence.py            # one or two minutes
     python benchmarks/convergence.py --quick    # some seconds
 """
 
@@ -25,6 +21,8 @@ import optax
 import momentum_optax as mo
 
 REACHED = 1e-8
+
+
 LAYERS = 10
 
 
@@ -70,11 +68,19 @@ def ruled(rule):
 
 
 PERIODS = tuple(float(x) for x in np.geomspace(10, 10_000, 13).round())
+
+
 RATES = tuple(10.0**n for n in range(-4, 5))
+
+
 HIGHS = (0.9, 0.99, 0.999, 0.9999)
+
+
 DECAYS = (0.9, 0.99, 0.999)
 
+
 KNOWN = ("heavy ball, constants known", "Nesterov, constants known")
+
 
 CONTENDERS = (
     Contender(KNOWN[0], "L, mu", lambda mu, _: known_heavy_ball(mu)),
@@ -233,114 +239,18 @@ def _cell(count: int, tuned: int, limit: int) -> str:
 
 # Noise.
 
-NODES, NOISE = 200, 0.01
-
-
-def path() -> tuple[np.ndarray, np.ndarray]:
-    """Curvatures of the loss of the path, at most 1, and the first error, along its eigenvectors."""
-    k = np.arange(1, NODES + 1) * np.pi / (NODES + 1)
-    h = (1 - np.cos(k)) / 2
-    pull = np.sqrt(2 / (NODES + 1)) * np.sin(k)
-    return h, -pull / h
-
-
-NOISY: dict[str, Callable[[], optax.GradientTransformation]] = {
-    "gradient descent": lambda: mo.heavy_ball(1.0, 0.0),
-    "Nesterov, no restart": growing,
-    "srsgd, period 10": lambda: mo.srsgd(1.0, 10),
-    "srsgd, period 40": lambda: mo.srsgd(1.0, 40),
-    "srsgd, period 160": lambda: mo.srsgd(1.0, 160),
-    "srsgd, period 640": lambda: mo.srsgd(1.0, 640),
-    "restart_when gradient": lambda: mo.wrappers.restart_when(growing(), "gradient"),
-    "restart_when function": lambda: mo.wrappers.restart_when(growing(), "function"),
-    "alignment": lambda: ruled(mo.rules.alignment()),
-    "lipschitz_ratio": lambda: ruled(mo.rules.lipschitz_ratio()),
-    "heavy ball, beta 0.9": lambda: mo.heavy_ball(1.0, 0.9),
-    "polyak_heavy_ball": mo.polyak_heavy_ball,
-}
-
-
-class Noisy(NamedTuple):
-    """Losses above the minimum, `[times]` or `[seeds, times]`.
-
-    Attributes:
-      clean: without noise.
-      loss: with it.
-      accumulated: of the difference between the run with noise and the one without.
-      restarts: by the end, `[1 + seeds]`; the first is the run without noise.
-    """
-
-    clean: np.ndarray
-    loss: np.ndarray
-    accumulated: np.ndarray
-    restarts: np.ndarray
-
-
-def noisy(tx: optax.GradientTransformation, times: Sequence[int], seeds: int) -> Noisy:
-    """Runs with noise, and without, to the given numbers of steps."""
-    h, error = path()
-    tx = optax.with_extra_args_support(tx)
-
-    def loss(x):
-        return jnp.sum(h * x**2) / 2
-
-    def run(key, deviation):
-        def step(carry, count):
-            x, state = carry
-            noise = deviation * jax.random.normal(jax.random.fold_in(key, count), x.shape)
-            updates, state = tx.update(h * x + noise, state, x, value=loss(x) + noise @ (x - error))
-            return (mo.apply_updates(x, updates), state), None
-
-        carry, points = (jnp.asarray(error), tx.init(jnp.asarray(error))), []
-        for begin, end in zip([0, *times], times, strict=False):
-            carry, _ = jax.lax.scan(step, carry, jnp.arange(begin, end))
-            points.append(mo.eval_params(carry[1], carry[0]))
-        return jnp.stack(points), optax.tree.get(carry[1], "restarts", jnp.zeros((), int))
-
-    with jax.enable_x64(True):
-        runs = jax.jit(jax.vmap(run))
-        keys = jax.random.split(jax.random.key(0), seeds + 1)
-        points, restarts = map(np.asarray, runs(keys, jnp.full(seeds + 1, NOISE).at[0].set(0.0)))
-    half = h / 2
-    clean, points = points[0], points[1:]
-    return Noisy(clean**2 @ half, points**2 @ half, (points - clean) ** 2 @ half, restarts)
-
-
-def interval(values: np.ndarray) -> str:
-    """The mean over the seeds, with 1.96 standard errors to each side."""
-    mean, error = values.mean(), values.std(ddof=1) / np.sqrt(len(values))
-    return f"{mean:.3g} ± {1.96 * error:.1g}"
-
-
-def print_noisy(names: Sequence[str], times: Sequence[int], seeds: int) -> None:
-    print(machine.row(["method", *(f"{what} at {t:,}" for t in times for what in ("loss", "accumulated")), "restarts"]))
-    print(machine.row(["---"] * (2 * len(times) + 2)))
-    for name in names:
-        found = noisy(NOISY[name](), times, seeds)
-        cells = []
-        for t in range(len(times)):
-            cells += [interval(found.loss[:, t]), interval(found.accumulated[:, t])]
-        clean, *rest = found.restarts
-        cells.append(f"{np.mean(rest):.4g}, {clean} without noise" if clean else "")
-        print(machine.row([name, *cells]))
-
 
 QUICK = (*KNOWN, "restart_when gradient", "alignment", "polyak_heavy_ball")
-QUICK_NOISY = ("gradient descent", "Nesterov, no restart", "srsgd, period 40")
 
 
 def main(quick: bool = False) -> None:
     """Prints everything."""
     if quick:
         print_quadratics([c for c in CONTENDERS if c.name in QUICK], (1e2, 1e4), limit=10_000)
-        print()
-        print_noisy(QUICK_NOISY, (100, 300), seeds=8)
         return
     print_quadratics(CONTENDERS, (1e2, 1e4, 1e6), limit=100_000)
     print()
     print_known_counts()
-    print()
-    print_noisy(list(NOISY), (100, 1000, 10_000), seeds=64)
 
 
 if __name__ == "__main__":

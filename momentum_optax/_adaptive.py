@@ -40,7 +40,10 @@ def adaptive(make: Callable[P, optax.GradientTransformation]) -> Callable[P, opt
     def build(*args: P.args, **kwargs: P.kwargs) -> optax.GradientTransformationExtraArgs:
         if not deferred_in((args, kwargs)):
             return optax.with_extra_args_support(make(*args, **kwargs))
-        arguments = inspect.signature(make).bind(*args, **kwargs)
+        try:
+            arguments = inspect.signature(make).bind(*args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"{make.__name__}: {error}") from None
         arguments.apply_defaults()
         method = Method(make, arguments)
         return _with_rules(method) if method.has_rules else _by_path(method)

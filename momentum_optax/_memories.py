@@ -12,8 +12,7 @@ import jax.numpy as jnp
 
 from ._paths import joined, paths, pure
 
-Kind = Literal["velocity", "second_moment", "companion"]
-"""A companion is no velocity, but means nothing without: it begins anew with the velocity beside it."""
+Kind = Literal["velocity", "second_moment"]
 
 # By the name of the field, in states of whatever class.
 _FIELDS: dict[str, Kind] = {
@@ -31,22 +30,41 @@ _FIELDS: dict[str, Kind] = {
     "nu": "second_moment",
     "nu_max": "second_moment",
     "exp_avg_sq": "second_moment",
+    "sum_of_squares": "second_moment",
+    "maximum": "second_moment",
+    "mean": "second_moment",  # centres the second moment beside it
+    "e_g": "second_moment",
+    "e_x": "second_moment",
 }
 # By the name of the class, where the names of its fields mean something else.
 _CLASSES: dict[str, dict[str, Kind]] = {
-    "PolyakHeavyBallState": {"velocity": "velocity", "gradient": "companion"},
+    "MsvagState": {"velocity": "velocity"},
+    "RootFactoredState": {"rows": "second_moment", "columns": "second_moment", "second_moment": "second_moment"},
+    "FactoredState": {"v_row": "second_moment", "v_col": "second_moment", "v": "second_moment"},
     "ScaleByAdanState": {"m": "velocity", "v": "velocity", "n": "second_moment"},
     "ScaleBySimplifiedAdEMAMixState": {"m": "velocity", "n": "second_moment"},
     "ScaleByRStdDevState": {"mu": "second_moment", "nu": "second_moment"},  # mu centres nu
     "ScaleByRStdDevWithCountState": {"mu": "second_moment", "nu": "second_moment"},
     "ScaleBySM3State": {"mu": "second_moment", "nu": "velocity"},
 }
+# What is no memory, but means nothing without the memory of a kind beside it, and begins anew with it.
+_BESIDE: dict[str, dict[str, Kind]] = {
+    "PolyakHeavyBallState": {"gradient": "velocity"},
+    "MsvagState": {"second_moment": "velocity", "norm": "velocity"},  # of the average that shrinks the velocity
+    "MomoState": {"barf": "velocity", "gamma": "velocity"},
+    "MomoAdamState": {"barf": "velocity", "gamma": "velocity"},
+    "DAdaptAdamWState": {"grad_sum": "second_moment", "numerator_weighted": "second_moment"},
+}
+# States whose memories are copies, or averages of measurements that are only looked at.
+_COPIES = "SlowVelocitiesState"
+_APART = frozenset({_COPIES, "MonitorState"})
 # What counts the updates of the memories beside it.
 _CLOCKS = frozenset({"count", "t", "count_m2", "phase"})
 # States of Optax whose clocks are what they debias by, and nothing else.
 _DEBIASED_BY_COUNT = frozenset(
     {
         "EmaState",
+        "FactoredState",
         "MuonState",
         "ScaleByAdamState",
         "ScaleByAdanState",
@@ -87,8 +105,25 @@ def is_debiased_by_count(node: Any) -> bool:
     return type(node).__name__ in _DEBIASED_BY_COUNT and "weight" not in node._fields
 
 
+def beside(node: Any) -> dict[str, Kind]:
+    """The fields of a state that begin anew with a memory of a kind, such as the weight that debiases an average."""
+    kinds = list(fields(node).values())
+    weight: dict[str, Kind] = {}
+    if kinds and "weight" in node._fields:
+        weight["weight"] = "velocity" if "velocity" in kinds else kinds[0]
+    return weight | _BESIDE.get(type(node).__name__, {})
+
+
 def _is_holder(node: Any) -> bool:
     return bool(fields(node))
+
+
+def _is_holder_or_apart(node: Any) -> bool:
+    return _is_holder(node) or type(node).__name__ in _APART
+
+
+def _is_end(node: Any) -> bool:
+    return _is_holder_or_apart(node) and type(node).__name__ != _COPIES
 
 
 def _is_placeholder(node: Any) -> bool:
@@ -98,7 +133,7 @@ def _is_placeholder(node: Any) -> bool:
 
 def memories(state: Any, kind: Kind = "velocity") -> Iterator[Memory]:
     """The memories of a kind, wherever they are in the state of any optimizer."""
-    for path, node in jax.tree_util.tree_flatten_with_path(state, is_leaf=_is_holder)[0]:
+    for path, node in jax.tree_util.tree_flatten_with_path(state, is_leaf=_is_holder_or_apart)[0]:
         for name, of in fields(node).items():
             if of == kind:
                 yield Memory(kind, "/".join(filter(None, (joined(path), name))), getattr(node, name), node)
@@ -130,9 +165,23 @@ def clocks(node: Any) -> list[str]:
     return [name for name in getattr(node, "_fields", ()) if name in _CLOCKS]
 
 
-def map_holders(function: Callable[[Any], Any], state: Any) -> Any:
-    """The state in which every state that holds a memory is replaced by a function of it."""
-    return jax.tree.map(lambda node: function(node) if _is_holder(node) else node, state, is_leaf=_is_holder)
+def map_holders(
+    function: Callable[[Any], Any],
+    state: Any,
+    *,
+    copies: bool = False,
+    others: Callable[[Any], Any] = lambda leaf: leaf,
+) -> Any:
+    """The state in which every state that holds a memory is replaced by a function of it.
+
+    Args:
+      function: of a state that holds a memory.
+      state: of any optimizer.
+      copies: whether the copies of velocities are replaced, too, which velocities are pulled back to.
+      others: what all else is replaced by.
+    """
+    is_leaf = _is_end if copies else _is_holder_or_apart
+    return jax.tree.map(lambda node: (function if _is_holder(node) else others)(node), state, is_leaf=is_leaf)
 
 
 def map_named(function: Callable[[str, Any], Any], tree: Any) -> Any:
@@ -155,7 +204,7 @@ def edit(function: Callable[[str, Any], Any], state: Any, *, second_moments: boo
         named = [name for name, kind in fields(node).items() if kind in kinds]
         return node._replace(**{name: map_named(function, getattr(node, name)) for name in named})
 
-    return map_holders(holder, state)
+    return map_holders(holder, state, copies=True)
 
 
 def under(branch: str, path: str) -> bool:
@@ -174,8 +223,9 @@ def fade(
 ) -> Any:
     """The state with its velocities multiplied by `keep` where `when` is true: at 0 they begin anew.
 
-    The weights by which averages are debiased are multiplied too, so that an average which has lost its past is that of
-    the gradients to come. A select and no branch: it costs the same in either case, also under `vmap`.
+    What stands beside them fades too, such as the weights by which averages are debiased, so that an average which has
+    lost its past is that of the gradients to come. A select and no branch: it costs the same in either case, also under
+    `vmap`.
 
     Args:
       state: of any optimizer.
@@ -199,18 +249,21 @@ def fade(
     def is_chosen(path):
         return chosen is None or chosen(path)
 
+    kinds = ("velocity", "second_moment") if second_moments else ("velocity",)
+
     def holder(node):
         held = fields(node)
-        faded = [name for name, kind in held.items() if second_moments or kind != "second_moment"]
+        faded = [name for name, kind in held.items() if kind in kinds]
         covered = [path for name in faded for path in paths(getattr(node, name))]
         if not any(map(is_chosen, covered)):
             return node
         new = {
             name: map_named(lambda path, x: leaf(x) if is_chosen(path) else x, getattr(node, name)) for name in faded
         }
-        if "weight" in node._fields:
-            new["weight"] = map_named(
-                lambda path, w: leaf(w) if all(is_chosen(p) for p in covered if under(path, p)) else w, node.weight
+        for name in (name for name, kind in beside(node).items() if kind in kinds):
+            new[name] = map_named(
+                lambda path, x: leaf(x) if all(is_chosen(p) for p in covered if under(path, p)) else x,
+                getattr(node, name),
             )
         if len(faded) == len(held) and all(map(is_chosen, covered)):
             if is_debiased_by_count(node):
@@ -221,4 +274,4 @@ def fade(
                 new[name] = jax.tree.map(lambda x, a=anew: jnp.where(a, jnp.zeros_like(x), x), getattr(node, name))
         return node._replace(**new)
 
-    return map_holders(holder, state)
+    return map_holders(holder, state, copies=True)

@@ -1,7 +1,7 @@
 """The types that every room shares."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeAlias
+from typing import NoReturn, TypeAlias
 
 import chex
 import jax
@@ -17,6 +17,15 @@ Schedule: TypeAlias = Callable[[chex.Numeric], chex.Numeric]
 
 class Deferred:
     """A coefficient whose values are known only when the params are: by their paths, or by what a rule sees."""
+
+    def _no_number(self, *_: object) -> NoReturn:
+        raise TypeError(
+            f"{self!r} is no number before it has seen the params or the training. Methods of momentum_optax take it as "
+            "a coefficient; for those of Optax there is momentum_optax.rules.build."
+        )
+
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = __pow__ = _no_number
+    __rpow__ = __neg__ = __lt__ = __gt__ = __le__ = __ge__ = _no_number
 
 
 CoefficientTree: TypeAlias = Mapping[str, "Coefficient"] | Sequence["Coefficient"] | chex.ArrayTree

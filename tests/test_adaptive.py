@@ -246,3 +246,14 @@ def test_what_a_rule_keeps_does_not_stay_broken():
 def test_a_rule_is_no_answer_to_yes_or_no():
     with pytest.raises(TypeError, match="nesterov must be True or False"):
         mo.trace(0.9, nesterov=Probe())
+
+
+def test_a_rule_in_a_method_of_optax_says_what_to_do_instead():
+    tx, params = optax.sgd(0.1, momentum=mo.rules.alignment()), {"w": jnp.ones(2)}
+    with pytest.raises(TypeError, match=r"alignment\(.*rules\.build"):
+        tx.update(params, tx.init(params), params)
+
+
+def test_a_misspelled_argument_beside_a_rule_is_named_with_the_method():
+    with pytest.raises(TypeError, match="heavy_ball.*'bta'"):
+        mo.heavy_ball(0.1, bta=mo.rules.alignment())

@@ -24,8 +24,18 @@ def convergence():
 
 
 @pytest.fixture(scope="module")
+def noise():
+    return importlib.import_module("noise")
+
+
+@pytest.fixture(scope="module")
 def adaptive_beta():
     return importlib.import_module("adaptive_beta")
+
+
+@pytest.fixture(scope="module")
+def tuning():
+    return importlib.import_module("tuning")
 
 
 def rows(text: str) -> dict[str, list[str]]:
@@ -37,10 +47,15 @@ def rows(text: str) -> dict[str, list[str]]:
 def test_convergence_prints_a_row_for_every_method(convergence, capsys):
     convergence.main(quick=True)
     table = rows(capsys.readouterr().out)
-    assert set(convergence.QUICK) | set(convergence.QUICK_NOISY) < set(table)
+    assert set(convergence.QUICK) < set(table)
     # In 200 dimensions, 200 steps along conjugate directions are enough, but for rounding.
     assert int(table["polyak_heavy_ball"][2].split()[0]) <= 240
     assert not any("not in" in cell for cells in table.values() for cell in cells)
+
+
+def test_noise_prints_a_row_for_every_method(noise, capsys):
+    noise.main(quick=True)
+    assert set(noise.QUICK) < set(rows(capsys.readouterr().out))
 
 
 def test_gradient_descent_is_counted_in_closed_form(convergence):
@@ -51,21 +66,21 @@ def test_gradient_descent_is_counted_in_closed_form(convergence):
     assert convergence.gradient_descent_steps(1e2) == count
 
 
-def test_noise_adds_up_to_what_theory_says_of_gradient_descent(convergence):
+def test_noise_adds_up_to_what_theory_says_of_gradient_descent(noise):
     """The variance of each error after t steps is `noise^2 (1 - (1 - h)^(2 t)) / (h (2 - h))`."""
     seeds, times = 64, (10, 50)
-    found = convergence.noisy(convergence.NOISY["gradient descent"](), times, seeds)
-    h, error = convergence.path()
+    found = noise.noisy(noise.NOISY["gradient descent"](), times, seeds)
+    h, error = noise.path()
     for i, t in enumerate(times):
         np.testing.assert_allclose(found.clean[i], h @ ((1 - h) ** t * error) ** 2 / 2, rtol=1e-9)
-        exact = np.sum(convergence.NOISE**2 * (1 - (1 - h) ** (2 * t)) / (2 - h)) / 2
+        exact = np.sum(noise.NOISE**2 * (1 - (1 - h) ** (2 * t)) / (2 - h)) / 2
         measured = found.accumulated[:, i]
         assert abs(measured.mean() - exact) < 4 * measured.std(ddof=1) / np.sqrt(seeds)
         np.testing.assert_allclose(measured.mean(), exact, rtol=0.1)
 
 
-def test_the_path_is_the_laplacian_pulled_at_one_end(convergence):
-    h, error = convergence.path()
+def test_the_path_is_the_laplacian_pulled_at_one_end(noise):
+    h, error = noise.path()
     n = len(h)
     laplacian = (2 * np.eye(n) - np.eye(n, k=1) - np.eye(n, k=-1)) / 4
     values, vectors = np.linalg.eigh(laplacian)
@@ -85,16 +100,16 @@ def test_every_method_has_as_many_trials(adaptive_beta):
         assert len(set(contender.values)) == 4, name
 
 
-def test_choosing_testing_and_training_share_no_sample(adaptive_beta):
-    problem = adaptive_beta.digits_problem()
+def test_choosing_testing_and_training_share_no_sample(tuning):
+    problem = tuning.digits_problem()
     train, rest = problem.data.train_inputs, problem.data.test_inputs
     assert (len(train), problem.validation, len(rest)) == (1077, 360, 720)
     assert len(np.unique(np.concatenate([train, rest]), axis=0)) == 1797
-    assert 0 < adaptive_beta.characters().validation < len(adaptive_beta.characters().data.test_inputs)
+    assert 0 < tuning.characters().validation < len(tuning.characters().data.test_inputs)
 
 
-def test_the_trial_is_chosen_without_the_seeds_it_is_tested_with(adaptive_beta):
-    seeds = (*adaptive_beta.TUNING_SEEDS, 0, 1)
+def test_the_trial_is_chosen_without_the_seeds_it_is_tested_with(tuning):
+    seeds = (*tuning.TUNING_SEEDS, 0, 1)
     choosing = np.array([[3.0, 3, 3, 0, 0], [2, 2, 2, 9, 9], [1, 1, np.nan, 0, 0]])
     metrics = {
         "test_choosing": choosing,
@@ -108,13 +123,13 @@ def test_the_trial_is_chosen_without_the_seeds_it_is_tested_with(adaptive_beta):
     points = tuple({"learning_rate": 0.1, "own": own} for own in (0.1, 0.2, 0.3))
     last = {name: values[..., None] for name, values in metrics.items()}
     result = SweepResult(points, seeds, np.array([1]), last, np.full((3, 5), -1), {})
-    np.testing.assert_array_equal(adaptive_beta.choose(result).loss, [8, 9])
-    np.testing.assert_array_equal(adaptive_beta.choose(result, own=0.1).loss, [3, 4])
+    np.testing.assert_array_equal(tuning.choose(result).loss, [8, 9])
+    np.testing.assert_array_equal(tuning.choose(result, own=0.1).loss, [3, 4])
 
 
-def test_intervals_are_of_paired_differences(adaptive_beta):
-    mean, low, high = adaptive_beta.bootstrap(np.array([1.0] * 10))
+def test_intervals_are_of_paired_differences(tuning):
+    mean, low, high = tuning.bootstrap(np.array([1.0] * 10))
     assert mean == low == high == 1
     # Of 100 values of which half are 3 and half 5, a mean of 100 draws has the deviation 1 / 10.
-    np.testing.assert_allclose(adaptive_beta.bootstrap(np.array([3.0, 5.0] * 50)), [4, 3.8, 4.2], atol=0.03)
-    assert "diverged" in adaptive_beta.difference(np.array([1.0, np.nan]), np.array([1.0, 1.0]))
+    np.testing.assert_allclose(tuning.bootstrap(np.array([3.0, 5.0] * 50)), [4, 3.8, 4.2], atol=0.03)
+    assert "diverged" in tuning.difference(np.array([1.0, np.nan]), np.array([1.0, 1.0]))

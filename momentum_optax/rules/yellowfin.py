@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from .. import _coefficient as coefficient
 from .. import _leafwise as leafwise
+from .._arguments import integer
 from .._rule import Output, Rule, Seen, dot
 from .._types import Scalar
 from ._numbers import number
@@ -171,8 +172,5 @@ def yellowfin(
       The authors' code: https://github.com/JianGoForIt/YellowFin_Pytorch
     """
     learning_rate = number("learning_rate", learning_rate, coefficient.NON_NEGATIVE)
-    if isinstance(window, bool) or not isinstance(window, int):
-        raise TypeError(f"window must be an int, at least 1; got {window!r}.")
-    if window < 1:
-        raise ValueError(f"window must be at least 1; got {window}.")
+    window = integer("window", window, at_least=1)
     return YellowFin(learning_rate, number("decay", decay), window, number("eps", eps, coefficient.POSITIVE))

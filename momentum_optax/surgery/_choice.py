@@ -23,8 +23,8 @@ def check_found(state: Any, *, second_moments: bool = False, name: str = "state"
     seen = sorted({type(node).__name__ for node in nodes if hasattr(node, "_fields")})
     raise ValueError(
         f"{name} holds no velocity{' and no second moment' if second_moments else ''}; among its parts are "
-        f"{', '.join(seen) or 'no states of optimizers'}. Accepted: the state of an optimizer with momentum, such as "
-        "heavy_ball, optax.sgd(momentum=...) or optax.adam."
+        f"{', '.join(seen) or 'no states of optimizers'}. Accepted: an optimizer with momentum, and its state, such "
+        "as heavy_ball, optax.sgd(momentum=...) or optax.adam."
     )
 
 
@@ -72,6 +72,8 @@ def chooser(where: Where | None, state: Any, *, second_moments: bool = False) ->
     if isinstance(where, str | re.Pattern) or _is_patterns(where):
         several: Any = [where] if isinstance(where, str | re.Pattern) else where
         patterns: list[paths.Pattern] = list(several)
+        if not patterns:
+            raise ValueError(f"where is empty and chooses no leaf; the paths are {paths.listed(held)}.")
         for pattern in patterns:
             check_pattern("where", pattern, held, without)
         return lambda path: any(paths.matches(pattern, path) for pattern in patterns)
@@ -84,8 +86,7 @@ def chooser(where: Where | None, state: Any, *, second_moments: bool = False) ->
 
 
 def _is_patterns(where: Any) -> bool:
-    flat = isinstance(where, list | tuple) and bool(where)
-    return flat and all(isinstance(x, str | re.Pattern) for x in where)
+    return isinstance(where, list | tuple) and all(isinstance(x, str | re.Pattern) for x in where)
 
 
 def _by_tree(where: Any, held: list[str], without: list[str]) -> dict[str, bool]:
@@ -122,7 +123,7 @@ def in_group(function: Callable[[Any], Any], state: Any, group: str | None) -> A
     """
     if group is None:
         return function(state)
-    labels: list[Any] = []
+    labels: dict[Any, None] = {}
     found = False
 
     def is_partition(node):
@@ -133,7 +134,7 @@ def in_group(function: Callable[[Any], Any], state: Any, group: str | None) -> A
         if not is_partition(node):
             return node
         inner = dict(node.inner_states)
-        labels.extend(inner)
+        labels.update(dict.fromkeys(inner))
         if group in inner:
             found = True
             inner[group] = function(inner[group])
@@ -146,6 +147,6 @@ def in_group(function: Callable[[Any], Any], state: Any, group: str | None) -> A
 
     state = walk(state)
     if not found:
-        there = f"the labels are {paths.listed(labels)}" if labels else "there is no optax.partition in it"
+        there = f"the labels are {paths.listed(list(labels))}" if labels else "there is no optax.partition in it"
         raise ValueError(f"group {group!r} is not in the state; {there}.")
     return state

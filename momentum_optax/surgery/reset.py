@@ -31,6 +31,9 @@ def reset(
     their own, in a tree.) The count by which Optax debiases begins at 0 again where all that it debiases is reset; in
     its Adam that takes `second_moments=True`, and otherwise the first steps are short.
 
+    Averages that began at another number than 0, as some of Optax's do (`initial_accumulator_value`), begin at 0. What
+    an optimizer has learnt about the loss stays, such as the learning rate of Prodigy.
+
     The params stay. Those of `nesterov` are ahead of the point that they were looked ahead from; after a reset they are
     that point. To go back to it, take `eval_params(state, params)` before.
 

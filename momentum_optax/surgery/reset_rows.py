@@ -1,6 +1,5 @@
 """Rows and units whose velocity begins anew."""
 
-import operator
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
@@ -11,6 +10,7 @@ import optax
 
 from .. import _memories as memories
 from .. import _paths as paths
+from .._arguments import integer
 from ._choice import check_found, check_pattern, in_group, places
 
 Rows: TypeAlias = jax.Array | np.ndarray | tuple[int, jax.Array | np.ndarray]
@@ -24,11 +24,11 @@ def _parted(pattern: Any, rows: Any) -> tuple[int, Any]:
     pair: tuple[Any, Any] = rows if isinstance(rows, tuple) and len(rows) == 2 else (0, rows)
     axis, mask = pair
     dtype = getattr(mask, "dtype", None)
-    if isinstance(axis, bool) or not hasattr(axis, "__index__") or dtype is None or not jnp.issubdtype(dtype, bool):
+    if dtype is None or not jnp.issubdtype(dtype, bool):
         raise TypeError(f"{name} must be an array of bools, or a pair (axis, array of bools); got {rows!r}.")
     if mask.ndim != 1:
         raise ValueError(f"{name} must be a mask of shape (n,), along one axis; got shape {mask.shape}.")
-    return operator.index(axis), mask
+    return integer(f"the axis of {name}", axis), mask
 
 
 def _spread(pattern: Any, axis: int, mask: Any, path: str, shape: tuple[int, ...]) -> Any:

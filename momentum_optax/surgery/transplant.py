@@ -11,6 +11,7 @@ from .. import _coefficient as coefficient
 from .. import _leafwise as leafwise
 from .. import _memories as memories
 from .. import _paths as paths
+from .._arguments import choice
 from .._types import Scalar
 from ._choice import check_found
 
@@ -117,8 +118,7 @@ def transplant(
     for name, value in (("weight", weight), ("second_moment_weight", second_moment_weight)):
         if value is not None:
             coefficient.number(name, value, coefficient.FRACTION)
-    if missing not in ("error", "zero"):
-        raise ValueError(f"missing must be 'error' or 'zero'; got {missing!r}.")
+    choice("missing", missing, ("error", "zero"))
     check_found(source, name="source")
     check_found(target, name="target")
     kinds: tuple[memories.Kind, ...] = ("velocity", "second_moment") if second_moments else ("velocity",)

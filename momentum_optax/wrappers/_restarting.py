@@ -10,13 +10,13 @@ import optax
 from .. import _evaluation as evaluation
 from .. import _leafwise as leafwise
 from .. import _memories as memories
+from ..surgery._choice import check_found
 
 
 def start(tx: optax.GradientTransformation, params: optax.Params) -> Any:
     """The state of the inner transformation; a ValueError if there is nothing in it to restart."""
     state = tx.init(params)
-    if not any(True for _ in memories.memories(state)):
-        raise ValueError("tx keeps no velocity that could be restarted; accepted: a transformation with momentum.")
+    check_found(state, name="tx")
     return state
 
 

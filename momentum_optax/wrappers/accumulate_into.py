@@ -10,6 +10,7 @@ import optax
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal, jaxpr_as_fun
 
 from .. import _leafwise as leafwise
+from .._arguments import integer
 from .._memories import fields, map_holders
 from .._transformation import extended, transformation, zero_count
 from ._defence import select, zeroed
@@ -47,13 +48,13 @@ def accumulate_into(tx: optax.GradientTransformation, k: int) -> optax.GradientT
 
     Args:
       tx: an optimizer or filter; what it computes after the velocity is computed at each micro-batch.
-      k: micro-batches in a group, an int of at least 1.
+      k: micro-batches in a group, an integer of at least 1.
 
     Returns:
       A transformation that passes `params` and extra arguments on.
 
     Raises:
-      TypeError: `tx` is no transformation, or `k` no int.
+      TypeError: `tx` is no transformation, or `k` no integer that is known before anything runs.
       ValueError: `k` is below 1; or (at init) `tx` keeps no velocity for a leaf, or is not as described.
 
     Examples:
@@ -70,10 +71,7 @@ def accumulate_into(tx: optax.GradientTransformation, k: int) -> optax.GradientT
       0.0
       -1.5
     """
-    if isinstance(k, bool) or not isinstance(k, int):
-        raise TypeError(f"k must be an int of at least 1, known before anything runs; got {k!r}.")
-    if k < 1:
-        raise ValueError(f"k must be at least 1; got {k!r}.")
+    k = integer("k", k, at_least=1)
     inside = extended(tx)
 
     def init(params: optax.Params) -> AccumulateIntoState:

@@ -9,10 +9,11 @@ import optax
 from .. import _coefficient as coefficient
 from .. import _grouping as grouping
 from .. import _leafwise as leafwise
-from .._memories import memories, velocities
+from .._memories import velocities
 from .._paths import paths
 from .._transformation import extended, increment, transformation, zero_count
 from .._types import Coefficient, Scalar
+from ..surgery._choice import check_found
 from ._defence import log_norm
 
 
@@ -82,11 +83,7 @@ def clip_by_velocity(
             raise ValueError(f"ratio must be one number or schedule with per_leaf=False; got {ratio!r}.")
         grouping.fit("ratio", ratio, params)
         inner = inside.init(params)
-        if not any(True for _ in memories(inner)):
-            raise ValueError(
-                "clip_by_velocity found no velocity in the state of tx; accepted: a transformation with momentum. Its "
-                f"state is {jax.tree.structure(inner)}."
-            )
+        check_found(inner, name="tx")
         usual, weight = (
             jax.tree.map(lambda _: coefficient.stored(0), params) if per_leaf else coefficient.stored(0)
             for _ in range(2)

@@ -10,6 +10,7 @@ import optax
 
 from .. import _grouping as grouping
 from .. import _leafwise as leafwise
+from .._arguments import choice, integer
 from .._paths import Pattern, check_pattern, listed, matches, paths, spelled
 from .._transformation import extended, transformation
 from ._defence import map_owned, zeroed
@@ -70,9 +71,10 @@ def lazy(
       A transformation that passes `params` and extra arguments on, but for `row_mask`.
 
     Raises:
-      TypeError: `tx` is no transformation, `where` names no leaves, or `axis` is no int.
-      ValueError: `mode` is none of the three; or (at init) a pattern matches no leaf, a leaf has no such axis, or `tx`
-        remembers something about it in another shape; or (at `update`) a mask is not of bools, one for each row.
+      TypeError: `tx` is no transformation, `where` names no leaves, or `axis` is no integer, or traced.
+      ValueError: `mode` is none of the three, or `where` is empty; or (at init) a pattern matches no leaf, a leaf has
+        no such axis, or `tx` remembers something about it in another shape; or (at `update`) a mask is not of bools,
+        one for each row.
 
     Examples:
       The second row is absent at the second and third step, where dense momentum would move it by 0.5 and 0.25:
@@ -94,12 +96,12 @@ def lazy(
       https://github.com/clab/dynet/issues/70
       TensorFlow Addons, `LazyAdam`. https://www.tensorflow.org/addons/api_docs/python/tfa/optimizers/LazyAdam
     """
-    if mode not in ("freeze", "decay", "catch_up"):
-        raise ValueError(f"mode must be 'freeze', 'decay' or 'catch_up'; got {mode!r}.")
-    if isinstance(axis, bool) or not isinstance(axis, int):
-        raise TypeError(f"axis must be an int; got {axis!r}.")
+    choice("mode", mode, ("freeze", "decay", "catch_up"))
+    axis = integer("axis", axis)
     several: Any = where if isinstance(where, list | tuple) else [where]
     patterns: list[Pattern] | None = None if where is None else list(several)
+    if patterns == []:
+        raise ValueError("where is empty and names no leaf; give the paths of lazy leaves, or None for all of 2 axes.")
     for pattern in patterns or []:
         check_pattern("where", pattern)
     inside = extended(tx)
@@ -173,7 +175,8 @@ def _spread(row_mask: Any, updates: optax.Updates) -> list[Any]:
     column: list[Any] = [None] * len(jax.tree.leaves(updates, is_leaf=grouping.is_none))
     for part in grouping.groups(row_mask, updates):
         if not part.leaves and part.value is not None:
-            raise ValueError(f"row_mask{part.path} is for no leaf of the updates.")
+            there = listed(paths(updates, is_leaf=grouping.is_none))
+            raise ValueError(f"row_mask{part.path} is for no leaf of the updates; there are {there}.")
         for i in part.leaves:
             column[i] = part.value
     return column

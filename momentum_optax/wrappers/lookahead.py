@@ -8,12 +8,24 @@ import optax
 
 from .. import _coefficient as coefficient
 from .. import _leafwise as leafwise
-from .._memories import fade, fields, map_holders
+from .._arguments import choice
+from .._memories import beside, fade, fields, map_holders
 from .._transformation import extended, increment, transformation, zero_count
 from .._types import Scalar, Schedule
 from . import _slow
 
 Velocity = Literal["keep", "reset", "pull back"]
+
+
+class SlowVelocitiesState(NamedTuple):
+    """What velocities are pulled back to, in `lookahead`.
+
+    Attributes:
+      inner_state: the state of the transformation inside, as it was when the weights last met; of it, there are only
+        the velocities and what begins anew with them.
+    """
+
+    inner_state: Any
 
 
 class LookaheadState(NamedTuple):
@@ -23,8 +35,8 @@ class LookaheadState(NamedTuple):
       count: `()` int32, updates so far.
       since: `()` int32, updates since fast and slow weights last met.
       slow: the slow weights; shaped like the params.
-      slow_velocities: the velocities of the inner transformation, and what they are debiased by, as they were when the
-        weights last met; empty unless they are pulled back.
+      slow_velocities: the velocities of the inner transformation as they were when the weights last met; empty unless
+        they are pulled back.
       inner_state: state of the inner transformation.
     """
 
@@ -41,33 +53,33 @@ class LookaheadState(NamedTuple):
 
 def _pulled(node: Any) -> list[str]:
     """The fields of a state to pull back; the weight of an average mixes as the average does."""
-    names = [name for name, kind in fields(node).items() if kind == "velocity"]
-    return [*names, "weight"] if names and "weight" in node._fields else names
+    return [name for name, kind in (fields(node) | beside(node)).items() if kind == "velocity"]
 
 
-def _velocities(state: Any) -> tuple[Any, ...]:
+def _velocities(state: Any) -> SlowVelocitiesState:
     """What there is to pull back, wherever it is in a state."""
-    found: list[Any] = []
 
     def holder(node):
-        found.append(tuple(getattr(node, name) for name in _pulled(node)))
-        return node
+        return node._replace(**dict.fromkeys(set(node._fields) - set(_pulled(node)), leafwise.NoMemory()))
 
-    map_holders(holder, state)
-    return tuple(found)
+    return SlowVelocitiesState(map_holders(holder, state, others=lambda leaf: leafwise.NoMemory()))
 
 
-def _pull_back(state: Any, slow_velocities: tuple[Any, ...], step: Any) -> Any:
+def _pull_back(state: Any, slow_velocities: SlowVelocitiesState, step: Any) -> Any:
     """The state whose velocities are on the way from the slow ones, by a step of 1 where they were."""
-    slow = iter(slow_velocities)
+    holders: list[Any] = []
+    map_holders(holders.append, slow_velocities.inner_state)
+    slow = iter(holders)
 
     def mixed(old, new):
         wide = leafwise.widen(old)
         return leafwise.narrow(wide + step * (leafwise.widen(new) - wide), new.dtype)
 
     def holder(node):
-        pairs = zip(_pulled(node), next(slow), strict=True)
-        return node._replace(**{name: jax.tree.map(mixed, old, getattr(node, name)) for name, old in pairs})
+        old = next(slow)
+        return node._replace(
+            **{name: jax.tree.map(mixed, getattr(old, name), getattr(node, name)) for name in _pulled(node)}
+        )
 
     return map_holders(holder, state)
 
@@ -105,7 +117,7 @@ def lookahead(
       velocity: what happens at a meeting to the velocities inside `tx`, of all leaves: `"keep"` leaves them alone;
         `"reset"` makes them 0; `"pull back"` takes them, as the params, by `slow_step` from what they were after the
         last meeting towards what they are. What an average is debiased by follows, unless it is the count of updates.
-        (What they are pulled back to is no part of a `reset` or another operation on the state.)
+        (A `reset` or `rescale` changes what they are pulled back to, too; a `transplant` does not.)
       state_dtype: dtype of the slow weights; `None` keeps the dtype of each param.
 
     Returns:
@@ -137,7 +149,7 @@ def lookahead(
     """
     sync_period = coefficient.single("sync_period", sync_period, coefficient.AT_LEAST_ONE)
     slow_step = coefficient.single("slow_step", slow_step, coefficient.FRACTION)
-    _slow.check_choice("velocity", velocity, ("keep", "reset", "pull back"))
+    choice("velocity", velocity, ("keep", "reset", "pull back"))
     optimizer = extended(tx)
 
     def init(params: optax.Params) -> LookaheadState:

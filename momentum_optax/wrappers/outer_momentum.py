@@ -10,6 +10,7 @@ import optax
 from .. import _coefficient as coefficient
 from .. import _grouping as grouping
 from .. import _leafwise as leafwise
+from .._arguments import choice
 from .._memories import fade
 from .._transformation import extended, increment, transformation, zero_count
 from .._types import Coefficient, Scalar, Schedule
@@ -136,7 +137,7 @@ def outer_momentum(
     outer_learning_rate = coefficient.check("outer_learning_rate", outer_learning_rate, coefficient.NON_NEGATIVE)
     outer_beta = coefficient.check("outer_beta", outer_beta)
     inner_learning_rate = coefficient.check("inner_learning_rate", inner_learning_rate, coefficient.POSITIVE)
-    _slow.check_choice("velocity", velocity, ("keep", "reset"))
+    choice("velocity", velocity, ("keep", "reset"))
     optimizer = extended(tx)
     momentum = trace(outer_beta, nesterov=nesterov, state_dtype=state_dtype)
 

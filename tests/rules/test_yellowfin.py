@@ -115,9 +115,9 @@ def test_one_coefficient_may_be_used_alone_and_the_tuner_stands_for_beta():
 
 
 def test_bad_numbers_are_refused():
-    with pytest.raises(ValueError, match="window must be at least 1"):
+    with pytest.raises(ValueError, match="window must be an integer of at least 1; got 0"):
         mo.rules.yellowfin(window=0)
-    with pytest.raises(TypeError, match="window must be an int"):
+    with pytest.raises(TypeError, match="window must be an integer"):
         mo.rules.yellowfin(window=2.5)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="eps must be finite and above 0"):
         mo.rules.yellowfin(eps=0.0)

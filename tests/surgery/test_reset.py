@@ -263,6 +263,8 @@ ONE_WITHOUT = mo.aggmo(0.1).init(PARAMS)  # where beta is 0
         (lambda: mo.reset(STATE, "tail"), "where has the pattern 'tail'.*'body/b', 'body/w', 'head'"),
         (lambda: mo.reset(ONE_WITHOUT, "tail"), "where has the pattern 'tail'.*'body/b', 'body/w', 'head'"),
         (lambda: mo.reset(STATE, ["head", re.compile("x$")]), r"re.compile\('x\$'\), which matches no leaf"),
+        (lambda: mo.reset(STATE, []), "where is empty and chooses no leaf; the paths are 'body/b'"),
+        (lambda: mo.rescale(STATE, 0.5, ()), "where is empty and chooses no leaf; the paths are 'body/b'"),
         (lambda: mo.reset(STATE, lambda path: False), "where chooses no leaf; the paths are 'body/b'"),
         (lambda: mo.reset(STATE, {"body": False, "head": False}), "where chooses no leaf"),
         (lambda: mo.reset(STATE, {"body": True, "tail": False}), "where is a tree with 'tail', where there is no leaf"),

@@ -76,7 +76,7 @@ def test_in_a_group_of_a_partition():
         ({"scale": DEAD}, r"'scale' has shape \(\)"),
         ({"dense/bias": [True, False, True]}, r"rows\['dense/bias'\] must be an array of bools"),
         ({"dense/bias": np.ones(3)}, "must be an array of bools"),
-        ({"dense/bias": (0.5, DEAD)}, "must be an array of bools, or a pair"),
+        ({"dense/bias": (0.5, DEAD)}, r"the axis of rows\['dense/bias'\] must be an integer"),
         ({"dense/kernel": np.ones((4, 3), bool)}, "a mask of shape .n,., along one axis"),
         ([DEAD], "rows must map patterns to masks"),
         ({3: DEAD}, "rows must name leaves by a glob"),

@@ -161,7 +161,7 @@ PARAMS = {"a": jnp.ones(2), "b": jnp.ones(3)}
         (mo.ema({"a": 0.9, "b": 0.5}), mo.ema(0.9), {}, "by one weight, and the source by several"),
         (trace(), trace(), {"scale": float("inf")}, "scale must be finite"),
         (trace(), trace(), {"weight": 2.0}, r"weight must be in \[0, 1\]"),
-        (trace(), trace(), {"missing": "fresh"}, "missing must be 'error' or 'zero'; got 'fresh'"),
+        (trace(), trace(), {"missing": "fresh"}, "missing must be one of 'error', 'zero'; got 'fresh'"),
     ],
 )
 def test_refused(source, target, options, message):

@@ -120,7 +120,7 @@ def test_ratio_may_be_a_tree_and_a_schedule():
 
 
 def test_bad_arguments():
-    with pytest.raises(ValueError, match="found no velocity"):
+    with pytest.raises(ValueError, match="tx holds no velocity; among its parts are EmptyState"):
         clip_by_velocity(optax.sgd(0.1)).init(jnp.ones(2))
     with pytest.raises(ValueError, match="ratio"):
         clip_by_velocity(mo.trace(0.9), 0.0)

@@ -112,6 +112,63 @@ def test_pulled_back_averages_stay_debiased():
             np.testing.assert_allclose(params - before, [-1.0, 2.0], rtol=1e-5)
 
 
+FORGET = {
+    "all": (lambda inner: inner, mo.reset, lambda state: state),
+    "some": (lambda inner: inner, lambda state: mo.reset(state, ["a", "b"]), lambda state: state),
+    "a group": (
+        lambda inner: optax.partition({"x": inner}, {"a": "x", "b": "x"}),
+        lambda state: mo.reset(state, group="x"),
+        lambda state: state.inner_states["x"].inner_state,
+    ),
+}
+
+
+@pytest.mark.parametrize("how", FORGET)
+def test_what_is_forgotten_is_not_brought_back(how):
+    around, forget, inside = FORGET[how]
+    params = {"a": jnp.ones(2), "b": jnp.ones(2)}
+    tx = mo.lookahead(around(mo.ema_momentum(0.1, debias=True)), 3, 0.5, velocity="pull back")
+    state = tx.init(params)
+    for _ in range(4):
+        _, state = tx.update(params, state, params)
+    state = forget(state)
+    for _ in range(2):  # to the next meeting, without another gradient
+        _, state = tx.update(jax.tree.map(jnp.zeros_like, params), state, params)
+    assert int(state.since) == 0
+    jax.tree.map(lambda v: np.testing.assert_array_equal(v, 0), inside(state.inner_state)[0].velocity)
+
+
+def test_restarts_and_operations_reach_what_velocities_are_pulled_back_to():
+    params = {"a": jnp.ones(2), "b": jnp.ones(2)}
+    tx = mo.wrappers.restart_every(mo.lookahead(mo.heavy_ball(0.1), 2, 0.5, velocity="pull back"), 3)
+    state, seen = tx.init(params), []
+    for _ in range(3):
+        _, state = tx.update(params, state, params)
+        seen.append(float(state.inner_state.slow_velocities.inner_state[0].velocity["a"][0]))
+    assert seen[1] > 0 == seen[2]
+
+    tx = mo.lookahead(mo.heavy_ball(0.1), 2, 0.5, velocity="pull back")
+    state = tx.init(params)
+    for _ in range(2):
+        _, state = tx.update(params, state, params)
+    for operate, factor in (
+        (lambda s: mo.rescale(s, 0.5, "a"), [0.5, 0.5]),
+        (lambda s: mo.reset_rows(s, {"a": jnp.array([True, False])}), [0, 1]),
+    ):
+        after = operate(state)
+        for velocity, old in (
+            (after.slow_velocities.inner_state[0].velocity, state.slow_velocities.inner_state[0].velocity),
+            (after.inner_state[0].velocity, state.inner_state[0].velocity),
+        ):
+            np.testing.assert_allclose(velocity["a"], np.multiply(factor, old["a"]))
+            np.testing.assert_array_equal(velocity["b"], old["b"])
+    # They are not counted: there is one velocity to be moved to another method.
+    moved = mo.transplant(state, mo.heavy_ball(0.1).init(params))
+    np.testing.assert_array_equal(moved[0].velocity["a"], state.inner_state[0].velocity["a"])
+    back = mo.transplant(moved, tx.init(params))
+    np.testing.assert_array_equal(back.inner_state[0].velocity["a"], state.inner_state[0].velocity["a"])
+
+
 def test_a_leaf_without_gradient_waits_for_the_next_meeting():
     tx = mo.lookahead(mo.heavy_ball(1.0, 0.0), 2, 0.5)
     params = {"a": jnp.zeros(()), "b": jnp.zeros(())}
