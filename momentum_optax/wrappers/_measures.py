@@ -1,22 +1,13 @@
-"""What is measured of a step, from inner products of gradient, velocity and update, and averaged over the steps.
+"""What is measured of a step, from inner products of gradient, velocity and update, and averaged over the steps."""
 
-The velocity before a step and the one after it are never read together: a compiler that writes the new one over the
-old one would have to keep a copy, as large as the params, beside it.
-"""
-
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .. import _leafwise as leafwise
-
 # Below this, what a gradient and a velocity differ by is rounding, and nothing can be learned from it.
 _PARALLEL = 1e-4
-# A sum of this many float32 numbers, one after the other, is still good to four digits or more.
-_LONG, _ROW = 65_536, 1_024
 
 
 class Measures(NamedTuple):
@@ -75,34 +66,6 @@ def unpack(measures: jax.Array) -> Measures:
     return Measures(*jnp.moveaxis(measures, -1, 0))
 
 
-def totals(pairs: Sequence[tuple[Any, Any]]) -> list[jax.Array]:
-    """`Re<a, b>` of each pair of arrays of one shape, all in one pass; in at least float32."""
-    products = []
-    for a, b in pairs:
-        x, y = leafwise.widen(a), leafwise.widen(b)
-        x, y = jax.lax.stop_gradient(x), jax.lax.stop_gradient(y)
-        is_complex = jnp.iscomplexobj(x) or jnp.iscomplexobj(y)
-        products.append((jnp.conj(x) * y).real if is_complex else x * y)
-    dtype = jnp.result_type(*products)
-    products = [x.astype(dtype) for x in products]
-    shape = products[0].shape
-    if len(shape) == 1 and shape[0] > _LONG:
-        cut = shape[0] - shape[0] % _ROW
-        rows = _sum([x[:cut].reshape(-1, _ROW) for x in products], (1,))
-        return [a + b for a, b in zip(_sum(rows, (0,)), _sum([x[cut:] for x in products], (0,)), strict=True)]
-    if len(shape) > 1 and products[0].size > _LONG:  # row by row, and then the rows: shorter sums round less
-        products = _sum(products, (len(shape) - 1,))
-    return _sum(products, tuple(range(products[0].ndim)))
-
-
-def _sum(arrays: list[jax.Array], axes: tuple[int, ...]) -> list[jax.Array]:
-    """Several sums in one loop over the memory."""
-    if not axes:
-        return arrays
-    zeros = tuple(np.zeros((), x.dtype) for x in arrays)
-    return list(jax.lax.reduce(tuple(arrays), zeros, lambda x, y: tuple(map(jax.lax.add, x, y)), axes))
-
-
 class Products(NamedTuple):
     """The inner products of a step: `g` gradient, `w` and `v` velocity before and after, `u` update, `p` params."""
 
@@ -119,12 +82,18 @@ class Products(NamedTuple):
 def advance(measures: jax.Array, products: Products, decay: Any) -> jax.Array:
     """The measures after a step."""
     old = unpack(measures)
-    wg, ww, gg, vg, vv, ug, uu, pp = (jnp.asarray(x, old.weight.dtype) for x in products)
-    d = jnp.asarray(decay, old.weight.dtype)
-    g, w, v, u, p = map(jnp.sqrt, (gg, ww, vv, uu, pp))
+    wg, ww, gg, vg, vv, ug, uu, pp = (jnp.asarray(x, measures.dtype) for x in products)
+    d = jnp.asarray(decay, measures.dtype)
     finite = jnp.isfinite(gg) & jnp.isfinite(vv) & jnp.isfinite(ww) & jnp.isfinite(uu) & jnp.isfinite(pp)
     seen = finite & (gg > 0)
     met = seen & (ww > 0)
+
+    # Number by number, each root and each quotient would be a kernel of its own. So every lane computes every field and
+    # keeps one: a single loop. A compiler undoes this unless lanes differ; that of the weight needs no products.
+    lane = jax.lax.iota(jnp.int32, len(Measures._fields))
+    weighs = lane == Measures._fields.index("weight")
+    wg, ww, gg, vg, vv, ug, uu, pp = (jnp.where(weighs, 1, x) for x in (wg, ww, gg, vg, vv, ug, uu, pp))
+    g, w, v, u, p = map(jnp.sqrt, (gg, ww, vv, uu, pp))
 
     # In the plane of gradient and velocity: v = beta * w + c * g, so that across the gradient v = beta * w.
     before = _cosine(wg, w, g)
@@ -168,7 +137,10 @@ def advance(measures: jax.Array, products: Products, decay: Any) -> jax.Array:
         smooth_level=smooth_level,
         trend=jnp.where(seen, trend, old.trend),
     )
-    return jnp.stack(new)
+    kept = measures
+    for i, field in enumerate(new):
+        kept = jnp.where(lane == i, field, kept)
+    return kept
 
 
 def report(measures: jax.Array) -> dict[str, jax.Array]:

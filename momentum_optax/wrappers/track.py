@@ -16,6 +16,7 @@ from .. import _paths as names
 from .._transformation import extended, transformation
 from .._types import Scalar
 from . import _measures as measuring
+from ._products import bundles, join, totals
 
 _REST = "rest"
 
@@ -116,9 +117,8 @@ def track(
     decay = coefficient.number("decay", decay)
 
     def init(params: optax.Params) -> TrackState:
-        paths = names.paths(params, is_leaf=grouping.is_absent)
-        if patterns is not None and paths:
-            _check_groups(patterns, paths)
+        leaves = jax.tree.leaves(names.pure(params), is_leaf=grouping.is_absent)
+        _members(patterns, names.paths(params, is_leaf=grouping.is_absent), list(map(grouping.is_absent, leaves)))
         keys = [""] if patterns is None else [*patterns, _REST]
         return TrackState(inner.init(params), {key: measuring.start() for key in keys})
 
@@ -126,22 +126,32 @@ def track(
         paths = names.paths(updates, is_leaf=grouping.is_none)
         gradients, structure = jax.tree.flatten(updates, is_leaf=grouping.is_none)
         points = [None] * len(gradients) if params is None else structure.flatten_up_to(params)
+        parts = [
+            (key, own)
+            for key, leaves in _members(patterns, paths, [True] * len(paths)).items()
+            for own in bundles(gradients, leaves)
+        ]
 
         before = _velocities(state.inner_state, gradients, paths)
-        rows = [_totals(g, [(w, g), (w, w)]) for g, w in zip(gradients, before, strict=True)]
+        old = [join(own, gradients, before) for _, own in parts]
+        # The velocity of a large leaf is read before the new one is written, which may then take its place; that of
+        # joined leaves is a copy.
+        begun = [
+            [] if len(own) > 1 else totals((w, gradients[own[0]]), (w, w))
+            for (_, own), (w,) in zip(parts, old, strict=True)
+        ]
         new_updates, inner_state = inner.update(updates, state.inner_state, params, **extra)
-        after, emitted = (
-            _velocities(inner_state, gradients, paths),
-            jax.tree.leaves(new_updates, is_leaf=grouping.is_none),
-        )
-        for row, g, v, u, p in zip(rows, gradients, after, emitted, points, strict=True):
-            row += _totals(g, [(g, g), (v, g), (v, v), (u, g), (u, u), (p, p)])
-        measures = dict(state.measures)
-        for key, own in _members(patterns, paths).items():
-            moved = [rows[i] for i in own if gradients[i] is not None]
-            if moved:
-                products = measuring.Products(*map(sum, zip(*moved, strict=True)))
-                measures[key] = measuring.advance(measures[key], products, decay)
+        after = _velocities(inner_state, gradients, paths)
+        emitted = jax.tree.leaves(new_updates, is_leaf=grouping.is_none)
+        products: dict[str, list[list[jax.Array]]] = {key: [] for key, _ in parts}
+        for (key, own), (w,), row in zip(parts, old, begun, strict=True):
+            g, v, u, p = join(own, gradients, gradients, after, emitted, points)
+            known = [(g, g), (v, g), (v, v), (u, g), (u, u), (p, p)]
+            products[key].append(totals((w, g), (w, w), *known) if len(own) > 1 else row + totals(*known))
+        measures = state.measures | {
+            key: measuring.advance(state.measures[key], measuring.Products(*map(sum, zip(*rows, strict=True))), decay)
+            for key, rows in products.items()
+        }
         return new_updates, TrackState(inner_state, measures)
 
     return transformation(init, update)
@@ -162,25 +172,14 @@ def _patterns(groups: Any) -> dict[str, names.Pattern] | None:
     return dict(groups)
 
 
-def _check_groups(patterns: dict[str, names.Pattern], paths: list[str]) -> None:
-    """Raises a ValueError unless every group has a leaf and no leaf has two groups."""
-    owners = {path: [name for name, pattern in patterns.items() if names.matches(pattern, path)] for path in paths}
-    twice = [f"{path!r} is in {' and '.join(map(repr, own))}" for path, own in owners.items() if len(own) > 1]
-    empty = [names.spelled(p) for name, p in patterns.items() if not any(name in own for own in owners.values())]
-    problems = [f"no leaf matches {', '.join(empty)}; the leaves are {names.listed(paths)}"] if empty else []
-    problems += [f"groups overlap: {'; '.join(twice)}"] if twice else []
-    if problems:
-        raise ValueError(f"groups must name each leaf at most once: {'; '.join(problems)}.")
-
-
-def _members(patterns: dict[str, names.Pattern] | None, paths: list[str]) -> dict[str, list[int]]:
+def _members(patterns: dict[str, names.Pattern] | None, paths: list[str], absent: list[bool]) -> dict[str, list[int]]:
     """The numbers of the leaves in each group."""
     if patterns is None:
         return {"": list(range(len(paths)))}
     members: dict[str, list[int]] = {name: [] for name in (*patterns, _REST)}
-    for i, path in enumerate(paths):
-        name = next((name for name, pattern in patterns.items() if names.matches(pattern, path)), _REST)
-        members[name].append(i)
+    found = names.assign("groups", list(patterns.values()), paths, absent, default=True)
+    for i, number in enumerate(found):
+        members[[*members][number]].append(i)
     return members
 
 
@@ -193,11 +192,3 @@ def _velocities(state: Any, gradients: list[Any], paths: list[str]) -> list[Any]
         return sum(map(leafwise.widen, own[1:]), leafwise.widen(own[0])) if own else None
 
     return [of(g, path) for g, path in zip(gradients, paths, strict=True)]
-
-
-def _totals(g: Any, pairs: list[tuple[Any, Any]]) -> list[jax.Array]:
-    """The inner products of the pairs; 0 where one of the two is missing."""
-    there = [pair for pair in pairs if pair[0] is not None and pair[1] is not None]
-    found = iter(measuring.totals(there) if there and g is not None else ())
-    zero = jnp.zeros((), jnp.result_type(float))
-    return [zero if a is None or b is None else next(found, zero).astype(zero.dtype) for a, b in pairs]
