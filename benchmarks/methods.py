@@ -47,5 +47,40 @@ METHODS = {
     "acc_sgd": Method(mo.acc_sgd(LR), 5),
     "pid": Method(mo.pid(LR), 9),
     "pnm": Method(mo.pnm(LR), 6),  # the average whose turn it is not need not be written
+    "adam": Method(mo.adam(LR), 7, optax.adam(LR), ("Adam", {})),
+    "adamw": Method(mo.adamw(LR, weight_decay=0.01), 7, optax.adamw(LR, weight_decay=0.01), ("AdamW", {})),
+    "amsgrad": Method(mo.amsgrad(LR), 9, optax.amsgrad(LR), ("Adam", {"amsgrad": True})),
+    "nadam": Method(mo.nadam(LR), 7, optax.nadam(LR)),
+    "nadamw": Method(mo.nadamw(LR, weight_decay=0.01), 7, optax.nadamw(LR, weight_decay=0.01)),
+    "adabelief": Method(mo.adabelief(LR), 7, optax.adabelief(LR)),
+    "yogi": Method(mo.yogi(LR), 7, optax.yogi(LR)),
+    "qhadam": Method(mo.qhadam(LR), 7),
+    "schedule_free_sgd": Method(mo.schedule_free_sgd(LR), 5, optax.contrib.schedule_free_sgd(LR)),
+    "schedule_free_adamw": Method(mo.schedule_free_adamw(LR), 7, optax.contrib.schedule_free_adamw(LR)),
+    "nigt": Method(mo.nigt(LR), 5),
+    "mars, approximate": Method(mo.mars(LR, approximate=True), 9),
+    "lion": Method(mo.lion(LR), 5, optax.lion(LR)),
+    "signum": Method(mo.signum(LR), 5, optax.signum(LR)),
+    "tiger": Method(mo.tiger(LR, weight_decay=0.01), 6),  # the params once more for their size
+    "adan": Method(mo.adan(LR), 11, optax.adan(LR)),
+    "laprop": Method(mo.laprop(LR), 7),
+    "ademamix": Method(mo.ademamix(LR), 9, optax.contrib.ademamix(LR)),
+    "simplified_ademamix": Method(mo.simplified_ademamix(LR), 7, optax.contrib.simplified_ademamix(LR)),
+    "adai": Method(mo.adai(LR), 9),
+    "bank (6 averages)": Method(
+        optax.chain(mo.bank(mo.log_spaced_betas(6, 1, 1000)), mo.scale_by_learning_rate(LR)), 15
+    ),
+    "ema_nesterov": Method(mo.ema_nesterov(mo.heavy_ball(LR, 0.9)), 7),
+    "rmsprop": Method(mo.rmsprop(LR, momentum=0.9), 7, optax.rmsprop(LR, momentum=0.9), ("RMSprop", {"momentum": 0.9})),
+    "rmsprop, centred": Method(
+        mo.rmsprop(LR, centered=True, momentum=0.9), 9, optax.rmsprop(LR, centered=True, momentum=0.9),
+        ("RMSprop", {"centered": True, "momentum": 0.9}),
+    ),
+    "madgrad": Method(mo.madgrad(LR), 8, optax.contrib.madgrad(LR)),  # the start is only read
+    "msvag": Method(mo.msvag(LR), 7),
+    "compat.torch_nadam": Method(mo.compat.torch_nadam(LR), 7, optax.nadam(LR), ("NAdam", {})),
+    "compat.torch_rmsprop": Method(
+        mo.compat.torch_rmsprop(LR), 5, optax.rmsprop(LR, 0.99, eps_in_sqrt=False), ("RMSprop", {})
+    ),
     "compat.torch_sgd": Method(mo.compat.torch_sgd(LR, 0.9, dampening=0.5), 5),
 }  # fmt: skip

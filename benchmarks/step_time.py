@@ -45,7 +45,7 @@ def _transformer(layers: int, d: int, vocabulary: int) -> Shapes:
     return [(vocabulary, d), (512, d), *(layer * layers), *norm]
 
 
-def _small(leaves: int, distinct: int) -> Shapes:
+def small(leaves: int, distinct: int) -> Shapes:
     """Vectors of 1,000 to 10,000 numbers, of this many distinct sizes."""
     sizes = np.linspace(1_000, 10_000, distinct).astype(int)
     return [(int(sizes[i % distinct]),) for i in range(leaves)]
@@ -54,7 +54,7 @@ def _small(leaves: int, distinct: int) -> Shapes:
 TREES = {
     "leaf": lambda quick: [(4_000_000 if quick else 50_000_000,)],
     "transformer": lambda quick: _transformer(4, 128, 8_192) if quick else _transformer(12, 512, 22_016),
-    "small": lambda quick: _small(100, 5) if quick else _small(2_000, 2_000),
+    "small": lambda quick: small(100, 5) if quick else small(2_000, 2_000),
 }
 
 

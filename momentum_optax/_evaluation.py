@@ -1,10 +1,13 @@
-"""Methods that train at one point and answer at another."""
+"""Methods that train at one point and answer at another, and those that remember the point before."""
 
-from typing import Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import jax
+import jax.numpy as jnp
 import optax
 
+from . import _grouping as grouping
+from . import _leafwise as leafwise
 from ._paths import pure
 
 
@@ -26,6 +29,62 @@ class LooksAhead(Protocol):
         ...
 
 
+@runtime_checkable
+class RemembersParams(Protocol):
+    """A state that asks for a gradient at the params of the update before."""
+
+    def previous_params(self, params: optax.Params) -> optax.Params:
+        """The params of the update before, given the present ones."""
+        ...
+
+
+class _OptaxScheduleFree(NamedTuple):
+    """What is asked of the state of `optax.contrib.schedule_free`."""
+
+    b1: Any
+    z: Any
+
+    def eval_params(self, params: optax.Params) -> optax.Params:
+        return average_behind(params, self.z, self.b1)
+
+
+def _is_optax_schedule_free(node: Any) -> bool:
+    return type(node).__name__ == "ScheduleFreeState" and hasattr(node, "base_optimizer_state")
+
+
+def _adopted(node: Any) -> Any:
+    return _OptaxScheduleFree(node.b1, node.z) if _is_optax_schedule_free(node) else node
+
+
+def average_behind(params: optax.Params, z: Any, b1: Any) -> optax.Params:
+    """The `x` of `params = (1 - b1) * z + b1 * x`; where there is no `z`, or `b1` is 0, the params."""
+
+    def is_leaf(node):
+        return isinstance(node, leafwise.NoMemory | optax.MaskedNode)
+
+    def factor(b):
+        b = jnp.asarray(b)
+        return jnp.where(b == 0, 0.0, (1 - b) / jnp.where(b == 0, 1.0, b))
+
+    if is_leaf(z):
+        return params
+    flat, structure = jax.tree.flatten(z, is_leaf=is_leaf)
+    points = structure.flatten_up_to(params)
+    found = []
+    for y, leaf, b in zip(points, flat, grouping.spread(b1, z, is_leaf), strict=True):
+        if y is None or is_leaf(leaf):
+            found.append(y)
+            continue
+        wide = leafwise.widen(y)
+        found.append(leafwise.narrow(wide + factor(b) * (wide - leafwise.widen(leaf)), jnp.result_type(y)))
+    return structure.unflatten(found)
+
+
+def holds(kind: type, state: optax.OptState) -> bool:
+    """Whether some state inside is of the kind."""
+    return any(isinstance(x, kind) for x in jax.tree.leaves(pure(state), is_leaf=lambda x: isinstance(x, kind)))
+
+
 def _moved(method: str, kind: type, state: optax.OptState, params: optax.Params) -> optax.Params:
     """The params after every state of the kind has moved its own leaves."""
     structure = jax.tree.structure(params)
@@ -43,20 +102,33 @@ def _moved(method: str, kind: type, state: optax.OptState, params: optax.Params)
     return structure.unflatten(jax.tree.leaves(point)) if moved else params
 
 
-def eval_params(state: optax.OptState, params: optax.Params) -> optax.Params:
+def eval_params(
+    state: optax.OptState, params: optax.Params, *, missing: Literal["params", "error"] = "params"
+) -> optax.Params:
     """The params to evaluate and to keep, wherever the method trains.
 
     Args:
       state: of any optimizer; methods are found inside chains, wrappers and `nnx.Optimizer.opt_state`.
+        `optax.contrib.schedule_free` is known, too.
       params: the params being trained.
+      missing: what to do with a state of methods that all answer where they train: return the `"params"`, or raise an
+        `"error"`.
 
     Returns:
-      For methods that train at a lookahead point (`nesterov`), the point they look ahead from; for all others,
-      `params`.
+      For methods that train at a lookahead point (`nesterov`), the point they look ahead from; for those that average
+      (`schedule_free`, `lookahead`), the average; for all others, `params`.
 
     Raises:
-      ValueError: two methods inside the state train the same params elsewhere.
+      ValueError: two methods inside the state train the same params elsewhere, or none does and that is an error.
     """
+    if missing not in ("params", "error"):
+        raise ValueError(f"missing must be 'params' or 'error'; got {missing!r}.")
+    state = jax.tree.map(_adopted, pure(state), is_leaf=_is_optax_schedule_free)
+    if missing == "error" and not holds(TrainsElsewhere, state):
+        raise ValueError(
+            "eval_params: no method in the state answers elsewhere than at the params. Pass the state of the "
+            "optimizer, or take the params."
+        )
     return _moved("eval_params", TrainsElsewhere, state, params)
 
 
@@ -74,3 +146,25 @@ def lookahead_params(state: optax.OptState, params: optax.Params) -> optax.Param
       ValueError: two methods inside the state look ahead of the same params.
     """
     return _moved("lookahead_params", LooksAhead, state, params)
+
+
+def previous_params(state: optax.OptState, params: optax.Params) -> optax.Params:
+    """The params of the update before, at which `storm`, `mars` and their parts ask for a second gradient.
+
+    Args:
+      state: of any optimizer; methods are found as by `eval_params`.
+      params: the params being trained.
+
+    Returns:
+      The params that the last update was given; before the first update, those that `init` was given. Leaves that no
+      method remembers are as in `params`.
+
+    Raises:
+      ValueError: no method inside the state remembers its params, or two remember the same.
+    """
+    if not holds(RemembersParams, state):
+        raise ValueError(
+            "previous_params: no method in the state remembers the params of the update before. Methods that do take "
+            "`previous_gradient=` (storm, mars)."
+        )
+    return _moved("previous_params", RemembersParams, state, params)

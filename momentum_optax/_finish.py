@@ -89,7 +89,7 @@ def add_decayed_weights(weight_decay: Coefficient, mask: Mask | None = None) -> 
     return _decay(weight_decay, mask)
 
 
-def _decaying(mask: Mask | None, params: optax.Params) -> Any:
+def decaying(mask: Mask | None, params: optax.Params) -> Any:
     """Which leaves decay, a tree of bools."""
     if mask is None:
         return True
@@ -110,7 +110,7 @@ def _decay(
 
     def init(params: optax.Params) -> DecayState:
         grouping.fit("weight_decay", weight_decay, params)
-        grouping.fit("mask", _decaying(mask, params), params)
+        grouping.fit("mask", decaying(mask, params), params)
         return DecayState(zero_count())
 
     def update(updates, state: DecayState, params=None, **extra) -> tuple[optax.Updates, DecayState]:
@@ -123,7 +123,7 @@ def _decay(
             (params,),
             coefficient.at(weight_decay, state.count),
             coefficient.at(step, state.count),
-            _decaying(mask, params),
+            decaying(mask, params),
         )
         return updates, DecayState(increment(state.count))
 
@@ -170,6 +170,60 @@ def finish_inside(
     """
     decay = [] if _is_none(weight_decay) else [_decay(weight_decay, mask, learning_rate)]
     return join(scale_by_learning_rate(learning_rate), direction, *decay)
+
+
+class ProximalState(NamedTuple):
+    """State of the step and the decay in `finish_proximally`.
+
+    Attributes:
+      count: `()` int32, updates so far.
+    """
+
+    count: jax.Array
+
+
+def finish_proximally(
+    direction: optax.GradientTransformation,
+    learning_rate: Coefficient,
+    weight_decay: Coefficient = None,
+    mask: Mask | None = None,
+) -> optax.GradientTransformationExtraArgs:
+    """The optimizer that goes along a direction and then divides: the decay of a proximal method.
+
+        params <- (params - learning_rate * u) / (1 + learning_rate * weight_decay)
+
+    Args:
+      direction: transforms gradients into a direction uphill.
+      learning_rate: see `scale_by_learning_rate`.
+      weight_decay: finite and at least 0; `None` for none.
+      mask: see `add_decayed_weights`.
+    """
+    if _is_none(weight_decay):
+        return finish(direction, learning_rate)
+    learning_rate = coefficient.check("learning_rate", learning_rate, coefficient.NON_NEGATIVE)
+    weight_decay = coefficient.check("weight_decay", weight_decay, coefficient.NON_NEGATIVE)
+
+    def init(params: optax.Params) -> ProximalState:
+        grouping.fit("learning_rate", learning_rate, params)
+        grouping.fit("weight_decay", weight_decay, params)
+        grouping.fit("mask", decaying(mask, params), params)
+        return ProximalState(zero_count())
+
+    def update(updates, state: ProximalState, params=None, **extra) -> tuple[optax.Updates, ProximalState]:
+        del extra
+        if params is None:
+            raise ValueError("weight_decay needs the params: call update(updates, state, params).")
+        updates = leafwise.emit(
+            lambda u, p, lr, wd, decays: -lr / (1 + lr * wd) * (u + wd * p) if decays else -lr * u,
+            updates,
+            (params,),
+            coefficient.at(learning_rate, state.count),
+            coefficient.at(weight_decay, state.count),
+            decaying(mask, params),
+        )
+        return updates, ProximalState(increment(state.count))
+
+    return join(direction, transformation(init, update))
 
 
 def join(*parts: optax.GradientTransformation) -> optax.GradientTransformationExtraArgs:

@@ -59,11 +59,17 @@ def narrow(x: jax.Array, dtype: jax.typing.DTypeLike) -> jax.Array:
     return x.astype(dtype)
 
 
+@jax.custom_jvp
 def root(x: jax.Array) -> jax.Array:
     """Square root whose derivative at 0 is 0 instead of infinite, so that meta-gradients stay finite."""
-    zero = x == 0  # and not `x > 0`, which is false for NaN and would hide it
-    safe = jax.lax.select(zero, jnp.ones_like(x), x)
-    return jax.lax.select(zero, jnp.zeros_like(x), jax.lax.sqrt(safe))
+    return jax.lax.sqrt(x)
+
+
+@root.defjvp
+def _(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[jax.Array, jax.Array]:
+    y = root(*primals)
+    zero = y == 0
+    return y, jnp.where(zero, 0, tangents[0] / jnp.where(zero, 1, 2 * y))
 
 
 def check_params(params: optax.Params) -> None:
@@ -82,6 +88,15 @@ def _is_floating(dtype: Any) -> bool:
         return jnp.issubdtype(jnp.dtype(dtype), jnp.floating)
     except TypeError:
         return False
+
+
+def first_dtype(
+    mu_dtype: jax.typing.DTypeLike | None, state_dtype: jax.typing.DTypeLike | None, name: str = "mu_dtype"
+) -> Any:
+    """The dtype of a first moment: `mu_dtype`, or where that is `None` the one of all memories."""
+    if mu_dtype is not None and not _is_floating(mu_dtype):
+        raise TypeError(f"{name} must be a floating dtype, or None for that of the other memories; got {mu_dtype!r}.")
+    return state_dtype if mu_dtype is None else mu_dtype
 
 
 def zeros(

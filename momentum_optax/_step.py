@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import optax
 from jax.core import Tracer
 
-from ._evaluation import lookahead_params
 from ._finish import apply_updates
+from ._two_point import wanted_gradients
 
 Step = Callable[..., tuple[Any, Any, dict[str, Any]]]
 
@@ -45,8 +45,9 @@ def make_step(
 ) -> Step:
     """Compiles a training step.
 
-    The step takes the loss and its gradient at the params (for `nesterov_lookahead`, at `lookahead_params`), asks `tx`
-    for the updates and applies them, in one program. Inside `jit`, `scan` or `vmap` it becomes part of that program.
+    The step takes the loss and its gradient at the params (for `nesterov_lookahead`, at `lookahead_params`; for `storm`
+    and `mars`, at `previous_params` too, in one vmapped pass), asks `tx` for the updates and applies them, in one
+    program. Inside `jit`, `scan` or `vmap` it becomes part of that program.
     The memory of the params and the state that go in is used for those that come out, which on large models makes the
     step several times faster; do not touch the old ones afterwards (or turn it off with `donate=False`).
 
@@ -92,8 +93,9 @@ def make_step(
             value, aux = out if has_aux else (out, None)
             return value, (others if graph is None else nnx.state(subject, nnx.Not(nnx.Param)), aux)
 
-        (value, (rest, aux)), grads = jax.value_and_grad(loss, has_aux=True)(lookahead_params(state, params))
-        extra = {"value": value, "grad": grads, "value_fn": lambda p: loss(p)[0]} | extra
+        asks = "previous_gradient" not in extra
+        (value, (rest, aux)), grads, second = wanted_gradients(loss, state, params, second=asks)
+        extra = {"value": value, "grad": grads, "value_fn": lambda p: loss(p)[0]} | second | extra
         updates, state = tx_update(grads, state, params, **extra)
         metrics = {"loss": value} | ({"aux": aux} if has_aux else {})
         return apply_updates(params, updates), state, rest, metrics

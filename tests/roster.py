@@ -24,7 +24,16 @@ SIGNATURES = {
     "identity": "()",
     "blend": "(*parts)",
     "divide": "(numerator, by)",
-    "root_mean_square": "(b2, eps=1e-08, eps_root=0.0, *, debias=True, state_dtype=None)",
+    "root_mean_square": "(b2, eps=1e-08, eps_root=0.0, *, debias=True, initial=0.0, state_dtype=None)",
+    "root_maximum": "(b2, eps=1e-08, eps_root=0.0, *, debias=True, raw_maximum=False, state_dtype=None)",
+    "root_yogi": "(b2, eps=0.001, eps_root=0.0, *, initial=1e-06, debias=True, state_dtype=None)",
+    "root_deviation": "(b1, b2, eps=1e-16, eps_root=1e-16, *, debias=True, state_dtype=None)",
+    "root_variance": "(b2, eps=1e-08, eps_root=0.0, *, debias=True, initial=0.0, state_dtype=None)",
+    "root_factored": "(b2, eps=0.0, eps_root=1e-30, *, min_dim_size_to_factor=128, debias=True, state_dtype=None)",
+    "cube_root_sum": "(scale=1.0, eps=1e-06, *, state_dtype=None)",
+    "rmsprop": "(learning_rate, decay=0.9, eps=1e-08, initial_scale=0.0, eps_in_sqrt=True, centered=False, momentum=None, nesterov=False, bias_correction=False, *, {common})",
+    "madgrad": "(learning_rate, momentum=0.9, weight_decay=0.0, eps=1e-06, *, mask=None, state_dtype=None)",
+    "msvag": "(learning_rate, beta=0.9, *, {common})",
     "scale_by_learning_rate": "(learning_rate)",
     "add_decayed_weights": "(weight_decay, mask=None)",
     "heavy_ball": "(learning_rate, beta=0.9, *, lr_in_velocity=False, {common})",
@@ -36,10 +45,44 @@ SIGNATURES = {
     "acc_sgd": "(learning_rate, kappa=1000.0, xi=10.0, small_const=0.7, *, {common})",
     "pid": "(learning_rate, beta=0.9, integral=5.0, derivative=10.0, *, {common})",
     "pnm": "(learning_rate, beta=0.9, beta0=1.0, *, {common})",
+    "adam": "(learning_rate, b1=0.9, b2=0.999, eps=1e-08, eps_root=0.0, mu_dtype=None, *, nesterov=False, {common})",
+    "adamw": "(learning_rate, b1=0.9, b2=0.999, eps=1e-08, eps_root=0.0, mu_dtype=None, weight_decay=0.0001, mask=None, *, nesterov=False, state_dtype=None)",
+    "amsgrad": "(learning_rate, b1=0.9, b2=0.999, eps=1e-08, eps_root=0.0, mu_dtype=None, bias_correction_mu=True, bias_correction_nu=True, *, {common})",
+    "nadam": "(learning_rate, b1=0.9, b2=0.999, eps=1e-08, eps_root=0.0, mu_dtype=None, *, nesterov=True, {common})",
+    "nadamw": "(learning_rate, b1=0.9, b2=0.999, eps=1e-08, eps_root=0.0, mu_dtype=None, weight_decay=0.0001, mask=None, *, nesterov=True, state_dtype=None)",
+    "adabelief": "(learning_rate, b1=0.9, b2=0.999, eps=1e-16, eps_root=1e-16, *, nesterov=False, {common})",
+    "yogi": "(learning_rate, b1=0.9, b2=0.999, eps=0.001, *, {common})",
+    "qhadam": "(learning_rate, b1=0.995, b2=0.999, nu1=0.7, nu2=1.0, eps=1e-08, eps_root=0.0, *, {common})",
+    "adan": "(learning_rate, b1=0.98, b2=0.92, b3=0.99, eps=1e-08, eps_root=1e-08, weight_decay=0.0, mask=None, *, state_dtype=None)",
+    "laprop": "(learning_rate, b1=0.9, b2=0.999, eps=1e-15, *, {common})",
+    "ademamix": "(learning_rate, b1=0.9, b2=0.999, b3=0.9999, alpha=5.0, eps=1e-08, eps_root=0.0, mu_dtype=None, weight_decay=0.0, mask=None, *, state_dtype=None)",
+    "simplified_ademamix": "(learning_rate, b1=0.99, b2=0.95, alpha=0.0, eps=1e-08, eps_root=0.0, weight_decay=0.0, mask=None, *, state_dtype=None)",
+    "adai": "(learning_rate, b0=0.1, b2=0.99, eps=0.001, *, {common})",
+    "bank": "(betas, weights=(), *, debias=True, state_dtype=None)",
+    "ema_nesterov": "(tx, beta=0.5, gamma=0.99, *, state_dtype=None)",
+    "log_spaced_betas": "(number, shortest, longest)",
+    "mean_age_weights": "(betas, age, end=None, steps=None, *, begin=0)",
+    "schedules.ademamix_alpha": "(alpha, steps)",
+    "schedules.ademamix_b3": "(b3, steps, b1=0.9)",
+    "sign": "(smoothing=0.0)",
+    "signum": "(learning_rate, beta=0.9, accumulator_dtype=None, *, {common})",
+    "lion": "(learning_rate, b1=0.9, b2=0.99, mu_dtype=None, weight_decay=0.001, mask=None, *, state_dtype=None)",
+    "tiger": "(learning_rate, beta=0.965, *, vectors=0.5, rows='*embedding*', min_scale=0.001, {common})",
+    "add_cautious_decayed_weights": "(weight_decay, mask=None)",
+    "cautious": "(tx, eps=0.001, *, downhill=True)",
+    "grams": "(tx, *, downhill=True)",
+    "torque_aware": "(tx, decay=0.9, eps=1e-08, *, downhill=False)",
+    "orthogonal_to_params": "(tx, delta=0.1, *, output_axis=-1)",
+    "orthograd": "()",
+    "centralize": "(output_axis=-1, *, mask=None)",
     "compat.torch_sgd": (
         "(learning_rate, momentum=0.0, dampening=0.0, nesterov=False, weight_decay=0.0, *, state_dtype=None)"
     ),
     "compat.keras_sgd": ("(learning_rate=0.01, momentum=0.0, nesterov=False, *, weight_decay=None, state_dtype=None)"),
+    "compat.torch_nadam": "(learning_rate=0.002, betas=(0.9, 0.999), eps=1e-08, weight_decay=0.0, momentum_decay=0.004, decoupled_weight_decay=False, *, state_dtype=None)",
+    "compat.torch_rmsprop": "(learning_rate=0.01, alpha=0.99, eps=1e-08, weight_decay=0.0, momentum=0.0, centered=False, *, state_dtype=None)",
+    "compat.keras_nadam": "(learning_rate=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-07, *, weight_decay=None, state_dtype=None)",
+    "compat.keras_rmsprop": "(learning_rate=0.001, rho=0.9, momentum=0.0, epsilon=1e-07, centered=False, *, weight_decay=None, state_dtype=None)",
     "convert": "(learning_rate, beta, *, source, target)",
     "lookahead": "(tx, sync_period=6, slow_step=0.5, *, velocity='keep', state_dtype=None)",
     "outer_momentum": "(tx, sync_period, *, outer_learning_rate=0.7, outer_beta=0.9, nesterov=True, inner_learning_rate=1.0, velocity='keep', axis_name=None, state_dtype=None)",
@@ -65,10 +108,21 @@ SIGNATURES = {
     "wrappers.restart_every": "(tx, period, *, keep=0.0, second_moments=False, counts=True)",
     "wrappers.restart_when": "(tx, when, *, keep=0.0, min_steps=None, second_moments=False, counts=None)",
     "wrappers.skip_spikes": "(tx, threshold=4.0, *, decay=0.97, warmup=20, floor=0.1, max_consecutive=5)",
+    "schedule_free": "(tx, learning_rate, b1=0.9, weight_lr_power=2.0, state_dtype=None, *, r=0.0)",
+    "schedule_free_sgd": "(learning_rate=1.0, warmup_steps=None, b1=0.9, weight_decay=None, weight_lr_power=2.0, state_dtype=None, *, r=0.0, mask=None)",
+    "schedule_free_adamw": "(learning_rate=0.0025, warmup_steps=None, b1=0.9, b2=0.999, eps=1e-08, weight_decay=0.0, weight_lr_power=2.0, state_dtype=None, *, r=0.0, mask=None)",
+    "nigt": "(learning_rate, beta=0.9, *, state_dtype=None)",
+    "two_point_difference": "()",
+    "gradient_correction": "(beta=0.95, gamma=0.025, *, max_norm=1.0, approximate=False, state_dtype=None)",
+    "mars": "(learning_rate, b1=0.95, b2=0.99, eps=1e-08, gamma=0.025, *, max_norm=1.0, approximate=False, {common})",
+    "storm": "(learning_rate, a=0.1, *, {common})",
+    "adaptive_storm": "(k=0.1, w=0.1, c=10.0, *, state_dtype=None)",
+    "previous_params": "(state, params)",
+    "two_point_gradients": "(loss_fn, *, has_aux=False)",
     "apply_updates": "(params, updates)",
     "by_depth": "(function, order=None)",
     "describe": "(beta, params, *, count=0)",
-    "eval_params": "(state, params)",
+    "eval_params": "(state, params, *, missing='params')",
     "layerwise": "(coefficients, default='error')",
     "layerwise_chain": "(transforms, default='error')",
     "lookahead_params": "(state, params)",
@@ -95,6 +149,23 @@ COMMON = "weight_decay=None, mask=None, state_dtype=None"
 # (The reference of a row of `compat` is the original itself, recorded in tests/peers.)
 OTHER_ORACLES = {"blend": "trace", "divide": "adam"}
 OWN_REFERENCE = {
+    "adan": "optimizers/test_relatives.py",
+    "laprop": "optimizers/test_relatives.py",
+    "ademamix": "optimizers/test_relatives.py",
+    "simplified_ademamix": "optimizers/test_relatives.py",
+    "adai": "optimizers/test_relatives.py",
+    "bank": "filters/test_bank.py",
+    "ema_nesterov": "wrappers/test_ema_nesterov.py",
+    "schedules.ademamix_alpha": "schedules/test_ademamix.py",
+    "schedules.ademamix_b3": "schedules/test_ademamix.py",
+    "adam": "optimizers/test_adams.py",
+    "adamw": "optimizers/test_adams.py",
+    "amsgrad": "optimizers/test_adams.py",
+    "nadam": "optimizers/test_adams.py",
+    "nadamw": "optimizers/test_adams.py",
+    "adabelief": "optimizers/test_adams.py",
+    "yogi": "optimizers/test_adams.py",
+    "qhadam": "optimizers/test_adams.py",
     "identity": "filters/test_blend.py",
     "scale_by_learning_rate": "optimizers/test_finish.py",
     "add_decayed_weights": "optimizers/test_finish.py",
@@ -120,6 +191,10 @@ OWN_REFERENCE = {
     "wrappers.restart_every": "wrappers/test_restarts.py",
     "wrappers.restart_when": "wrappers/test_restarts.py",
 }
+OWN_REFERENCE |= dict.fromkeys(("schedule_free", "schedule_free_sgd", "schedule_free_adamw"), "wrappers/test_schedule_free.py")
+OWN_REFERENCE |= dict.fromkeys(("storm", "adaptive_storm"), "optimizers/test_storm.py")
+OWN_REFERENCE |= dict.fromkeys(("mars", "gradient_correction", "two_point_difference"), "optimizers/test_mars.py")
+OWN_REFERENCE["nigt"] = "optimizers/test_nigt.py"
 OWN_REFERENCE |= {
     f"schedules.{name}": "schedules/test_values.py"
     for name in (
@@ -127,10 +202,28 @@ OWN_REFERENCE |= {
         *("cyclic", "piecewise", "from_half_life", "rescale_beta"),
     )
 }
+OWN_REFERENCE |= {
+    **dict.fromkeys(("root_maximum", "root_yogi", "root_deviation", "root_variance"), "directions/test_roots.py"),
+    **dict.fromkeys(("root_factored", "cube_root_sum"), "directions/test_roots.py"),
+    **dict.fromkeys(("rmsprop", "madgrad", "msvag"), "optimizers/test_quotients.py"),
+    "sign": "directions/test_sign.py",
+    "signum": "optimizers/test_signum.py",
+    "lion": "optimizers/test_lion.py",
+    "tiger": "optimizers/test_tiger.py",
+    "add_cautious_decayed_weights": "directions/test_add_cautious_decayed_weights.py",
+    "cautious": "wrappers/test_cautious.py",
+    "grams": "wrappers/test_grams.py",
+    "torque_aware": "wrappers/test_torque_aware.py",
+    "orthogonal_to_params": "wrappers/test_orthogonal_to_params.py",
+    "orthograd": "directions/test_orthograd.py",
+    "centralize": "directions/test_centralize.py",
+}
 # Rows that build an example, because the function takes other things than numbers.
-EXAMPLES = {"blend", "divide", "aggmo", "polyak_heavy_ball"}
+EXAMPLES = {"bank", "blend", "divide", "aggmo", "polyak_heavy_ball", "root_factored", "rmsprop", "compat.torch_nadam"}
+EXAMPLES |= {"two_point_difference", "gradient_correction", "mars", "storm", "adaptive_storm"}
 # Optimizers that are no direction with a learning rate.
-WHOLE = {"polyak_heavy_ball"}
+WHOLE = {"polyak_heavy_ball", "madgrad"}
+WHOLE |= {"schedule_free_sgd", "schedule_free_adamw", "nigt", "adaptive_storm"}
 
 
 def resolve(name: str) -> Any:
@@ -154,7 +247,7 @@ def public(module: Any, prefix: str = "") -> dict[str, Any]:
 
 SURFACE = {
     **public(mo),
-    **{name: value for name, value in public(compat, "compat.").items() if value.__module__ == compat.__name__},
+    **public(compat, "compat."),
     **public(rules, "rules."),
     **public(schedules, "schedules."),
     **public(sweeps, "sweeps."),

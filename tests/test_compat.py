@@ -1,5 +1,6 @@
 """Recorded runs of torch and Keras, replayed without either."""
 
+import functools
 from pathlib import Path
 
 import jax
@@ -14,7 +15,15 @@ from peers import load
 import momentum_optax as mo
 
 PEERS = {"torch_sgd": mo.compat.torch_sgd, "keras_sgd": mo.compat.keras_sgd}
+# Of a learning rate, a momentum, and the other arguments; NAdam's momentum is its first beta.
+QUOTIENTS = {
+    "torch_nadam": lambda lr, m, *, beta2=0.999, **rest: mo.compat.torch_nadam(lr, (m, beta2), **rest),
+    "torch_rmsprop": lambda lr, m, **rest: mo.compat.torch_rmsprop(lr, momentum=m, **rest),
+    "keras_nadam": mo.compat.keras_nadam,
+    "keras_rmsprop": lambda lr, m, **rest: mo.compat.keras_rmsprop(lr, momentum=m, **rest),
+}
 CASES = [(peer, case) for peer in PEERS for case in load.cases(peer)]
+MORE_CASES = [(peer, case) for peer in QUOTIENTS for case in load.cases(peer)]
 
 
 def constant_or_schedule(values):
@@ -40,6 +49,32 @@ def test_a_recorded_run_is_replayed_step_by_step(peer, case):
     assert_close(replay(PEERS[peer], case, learning_rate, momentum), case.trajectory)
 
 
+@functools.cache
+def one_step(peer, flags):
+    """One update for all runs of one structure: their numbers are inputs."""
+
+    def step(rates, momenta, numbers, g, state, params):
+        tx = QUOTIENTS[peer](table(rates), table(momenta), **numbers, **dict(flags))
+        updates, state = tx.update(g, tx.init(params) if state is None else state, params)
+        return params + updates, state
+
+    return jax.jit(step)
+
+
+@pytest.mark.parametrize(("peer", "case"), MORE_CASES, ids=[f"{peer}-{case.name}" for peer, case in MORE_CASES])
+def test_a_recorded_quotient_is_replayed_step_by_step(peer, case):
+    flags = tuple((name, value) for name, value in case.kwargs.items() if isinstance(value, bool))
+    numbers = {name: value for name, value in case.kwargs.items() if not isinstance(value, bool)}
+    step, rows, state = one_step(peer, flags), [case.trajectory[0]], None
+    with jax.enable_x64(True):
+        tables = jnp.asarray(case.learning_rates), jnp.asarray(case.momenta)
+        params = jnp.asarray(case.trajectory[0])
+        for _ in case.learning_rates:
+            params, state = step(*tables, numbers, load.gradient(case.problem, params), state, params)
+            rows.append(np.asarray(params))
+    assert_close(rows, case.trajectory)
+
+
 @pytest.mark.parametrize("peer", PEERS)
 def test_the_records_cover_each_kind_of_run(peer):
     """Decay, lookahead, changing rates and changing momenta, on both problems; and they are not all alike."""
@@ -55,8 +90,23 @@ def test_the_records_cover_each_kind_of_run(peer):
         assert len(np.unique(ends.round(9), axis=0)) == len(runs)
 
 
+@pytest.mark.parametrize("peer", QUOTIENTS)
+def test_the_records_cover_each_argument(peer):
+    cases = list(load.cases(peer))
+    assert len(cases) >= 24
+    for kind in ("quadratic", "rosenbrock"):
+        runs = [case for case in cases if case.problem["kind"] == kind]
+        for name in {name for case in runs for name in case.kwargs} - {"beta_2", "beta2", "alpha", "rho"}:
+            assert len({case.kwargs.get(name) for case in runs}) > 1, name
+        assert any(len(set(case.learning_rates)) > 1 for case in runs)
+        assert any(len(set(case.momenta)) > 1 for case in runs)
+        ends = np.array([case.trajectory[-1] for case in runs])
+        # Without a momentum, how fast it grows does not show.
+        assert len(np.unique(ends.round(9), axis=0)) >= len(runs) - 1
+
+
 def test_the_records_name_the_versions_that_made_them():
-    for peer in PEERS:
+    for peer in PEERS | QUOTIENTS:
         head = (Path(load.__file__).parent / f"{peer}.json").read_text()[:200]
         assert '"version": "' in head
         assert '"dtype": "float64"' in head
@@ -181,3 +231,64 @@ def test_defaults_are_those_of_the_frameworks():
 def test_torch_with_constants_is_optax_sgd():
     numbers = {"learning_rate": 0.02, "momentum": 0.9}
     assert_close(descend(mo.compat.torch_sgd, numbers).params, descend(optax.sgd, numbers).params)
+
+
+@pytest.mark.parametrize("peer", QUOTIENTS)
+def test_the_defaults_of_quotients_are_those_of_the_frameworks(peer):
+    """The first step from a gradient of 3: by hand, from the frameworks' equations and the defaults in their pages."""
+    mu = [beta * (1 - 0.5 * 0.96 ** (t * decay)) for beta in (0.9,) for decay in (0.004, 1.0) for t in (1, 2)]
+
+    def nadam(rate, mu, next_mu, eps):
+        return -rate * (next_mu * 0.3 / (1 - mu * next_mu) + 3.0) / (3.0 + eps)
+
+    expected = {
+        "torch_nadam": nadam(2e-3, *mu[:2], 1e-8),
+        "torch_rmsprop": -1e-2 * 3 / (0.3 + 1e-8),
+        "keras_nadam": nadam(1e-3, *mu[2:], 1e-7),
+        "keras_rmsprop": -1e-3 * 3 / np.sqrt(0.9 + 1e-7),
+    }
+    with jax.enable_x64(True):
+        tx, g = getattr(mo.compat, peer)(), jnp.full(2, 3.0)
+        np.testing.assert_allclose(tx.update(g, tx.init(g), g)[0], expected[peer], rtol=1e-12)
+
+
+def test_nadam_without_a_schedule_of_momentum_is_optax():
+    """torch with an endless momentum decay has a constant mu, and is `optax.nadam`."""
+    numbers = {"learning_rate": 0.02, "eps": 1e-3}
+    torchs = descend(lambda **n: mo.compat.torch_nadam(**n, momentum_decay=1e6), numbers).params
+    assert_close(torchs, descend(optax.nadam, numbers).params)
+
+
+def test_quotients_take_a_number_for_each_leaf_and_pauses():
+    """A coefficient tree is torch's param groups; each leaf is the run of its own numbers."""
+    gradients = split(noise(12, 5))
+    betas = ({"w": 0.5, "b": moving(0.9)}, {"w": moving(0.9), "b": 0.99})
+    ours, _ = feed(mo.compat.torch_nadam({"w": 0.1, "b": 0.2}, betas), gradients)
+    for leaf, rate, pair, g in (
+        (ours["w"], 0.1, (0.5, moving(0.9)), gradients["w"]),
+        (ours["b"]["deep"], 0.2, (moving(0.9), 0.99), gradients["b"]["deep"]),
+    ):
+        assert_close(leaf, feed(mo.compat.torch_nadam(rate, pair), g)[0])
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: mo.compat.torch_nadam(betas=(0.9,)), "betas must be two coefficients; got 1 of them"),
+        (lambda: mo.compat.torch_nadam(betas=(0.9, 1.0)), r"betas\[1\] must be in \[0, 1\); got 1.0"),
+        (lambda: mo.compat.torch_nadam(momentum_decay=-1.0), "momentum_decay must be finite and at least 0; got -1.0"),
+        (lambda: mo.compat.torch_rmsprop(alpha=1.0), r"alpha must be in \[0, 1\); got 1.0"),
+        (lambda: mo.compat.torch_rmsprop(momentum=-0.1), r"momentum must be in \[0, 1\); got -0.1"),
+        (lambda: mo.compat.keras_nadam(beta_2=2.0), r"beta_2 must be in \[0, 1\); got 2.0"),
+        (lambda: mo.compat.keras_rmsprop(rho=-0.5), r"rho must be in \[0, 1\); got -0.5"),
+        (lambda: mo.compat.keras_rmsprop(epsilon=-1e-7), "epsilon must be finite and at least 0; got -1e-07"),
+    ],
+)
+def test_arguments_of_quotients_are_refused_by_the_names_of_the_frameworks(build, message):
+    with pytest.raises(ValueError, match=message):
+        build()
+
+
+def test_nadam_wants_a_sequence_of_betas():
+    with pytest.raises(TypeError, match="betas must be a sequence"):
+        mo.compat.torch_nadam(0.1, 0.9)

@@ -156,3 +156,26 @@ def test_examples_are_numbered_short_and_complete():
         assert re.search(r"^def main\(steps: int = ", text, re.MULTILINE), file.name
         assert 'if __name__ == "__main__":' in text, file.name
         assert f'load("{file.stem}")' in own, f"{file.name} has no test"
+
+
+def test_the_first_step_of_adam_rebalances_a_valley_along_the_axes(tmp_path):
+    example, picture = load("15_surfaces"), tmp_path / "surfaces.png"
+    found = example.main(steps=60, picture=picture)
+    missed = found.pop("first step")
+    # The gradient at (1, 1) is (100, 1); Adam divides it by its own size.
+    np.testing.assert_allclose(missed["valley, heavy_ball"], np.degrees(np.arctan(100)) - 45, atol=0.1)
+    assert missed["valley, adam"] < 0.1
+    # Turned, the gradient at (2, .5) has the signs (1, -1).
+    np.testing.assert_allclose(missed["turned, adam"], 45 + np.degrees(np.arctan(1 / 4)), atol=0.1)
+    for title, values in found.items():
+        surface, start, minimum, _ = example.SURFACES[title]
+        assert all(value < surface(*start) - minimum for value in values.values()), title
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_what_nobody_has_named_learns_like_adam():
+    """That the laws hold is for `contract/test_laws.py`."""
+    example = load("14_three_new_optimizers")
+    found = example.main(steps=60, seeds=1)
+    assert set(found) == {"adam", *example.COMPOSED}
+    assert all(accuracy > 0.85 for accuracy in found.values()), found

@@ -11,6 +11,8 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import optax
+import optax.contrib
 import pytest
 from roster import CLASSES, COMMON, FUNCTIONS, MAKERS, PACKAGE, ROWS, SIGNATURES, WHOLE, parameters, resolve, spelled
 
@@ -163,16 +165,28 @@ def test_optimizers_share_names_and_order(name):
     assert arguments[0].name == "learning_rate"
     if name.startswith("compat."):
         return
-    *own, weight_decay, mask, state_dtype = arguments
-    assert [p.name for p in (weight_decay, mask, state_dtype)] == ["weight_decay", "mask", "state_dtype"]
-    for p in (weight_decay, mask, state_dtype):
-        assert p.kind is p.KEYWORD_ONLY
-        assert p.default is None
-    # `scale_by_x` takes the numbers of `x` but the learning rate, with the same defaults.
+    common = [p for p in arguments if p.name in ("weight_decay", "mask", "state_dtype")]
+    own = [p for p in arguments if p not in common]
+    assert [p.name for p in common] == ["weight_decay", "mask", "state_dtype"]
+    for p in common:
+        if p.name not in positional_in_optax(name):
+            assert p.kind is p.KEYWORD_ONLY
+            assert p.default is None
+    if f"scale_by_{name}" not in MAKERS:  # it is the twin of one that has the direction of both
+        return
+    # `scale_by_x` takes the numbers of `x` but the learning rate, with the same defaults, unless Optax has others.
     names = [p.name for p in own if p.name not in ("learning_rate", "lr_in_velocity")] + ["state_dtype"]
     direction = {p.name: p for p in parameters(resolve(f"scale_by_{name}"))}
-    assert list(direction) == names
+    elsewhere = positional_in_optax(f"scale_by_{name}")
+    assert [n for n in direction if n in names or n not in elsewhere] == names
     for p in own:
         if p.name in direction:
-            assert direction[p.name].default == p.default, f"scale_by_{name}: {p.name}"
+            assert direction[p.name].default == elsewhere.get(p.name, p.default), f"scale_by_{name}: {p.name}"
             assert direction[p.name].kind == p.kind, f"scale_by_{name}: {p.name}"
+
+
+def positional_in_optax(name: str) -> dict[str, Any]:
+    """The positional arguments of the function of this name in Optax, with their defaults; none if there is none."""
+    function = getattr(optax, name, None) or getattr(optax.contrib, name, None)
+    arguments = inspect.signature(function).parameters.values() if function else []
+    return {p.name: p.default for p in arguments if p.kind is p.POSITIONAL_OR_KEYWORD}

@@ -98,14 +98,10 @@ def ema(
         weight = grouping.advance(average, updates, state.weight, now)
         value, velocity = leafwise.remember(lambda g, v, b: average(v, b, g), updates, state.velocity, now)
         if nesterov:
-            updates = leafwise.emit(
-                lambda g, v, b, a, w: a * v / average(w, a) + (1 - b) * g / w if debias else a * v + (1 - b) * g,
-                updates,
-                (value,),
-                now,
-                ahead,
-                weight,
-            )
+            # The factors are formed once for each coefficient, not for each leaf.
+            past = jax.tree.map(lambda a, w: a / average(w, a) if debias else a, ahead, weight)
+            newest = jax.tree.map(lambda b, w: (1 - b) / w if debias else 1 - b, now, weight)
+            updates = leafwise.emit(lambda g, v, p, n: p * v + n * g, updates, (value,), past, newest)
         elif debias:
             updates = leafwise.emit(lambda g, v, w: v / w, updates, (value,), weight)
         else:

@@ -2,8 +2,11 @@
 
 They go wherever a method takes a beta. Their numbers may be traced arrays, so that a sweep can `vmap` over them, and
 their values stay in [0, 1) at every count; where rounding would make them 1 they are the largest number below it.
+(`ademamix_alpha` is a weight and no decay, and may be anything.)
 """
 
+from .ademamix import ademamix_alpha as ademamix_alpha
+from .ademamix import ademamix_b3 as ademamix_b3
 from .annealing import cosine as cosine
 from .annealing import demon as demon
 from .annealing import linear as linear

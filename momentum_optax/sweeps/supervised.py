@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from .._evaluation import eval_params, lookahead_params
+from .._evaluation import eval_params
+from .._two_point import wanted_gradients
 from .trial import Hyper, Trial
 
 
@@ -109,9 +110,9 @@ def supervised(
             predictions, new = train(params, rest, inputs)
             return jnp.mean(loss(predictions, targets)), new
 
-        (value, rest), gradients = jax.value_and_grad(objective, has_aux=True)(lookahead_params(memory, params))
+        (value, rest), gradients, second = wanted_gradients(objective, memory, params)
         tx = optax.with_extra_args_support(optimizer(hyper))
-        updates, memory = tx.update(gradients, memory, params, value=value)
+        updates, memory = tx.update(gradients, memory, params, value=value, **second)
         return (optax.apply_updates(params, updates), rest, memory), value
 
     def evaluate(hyper: Hyper, state: Any, data: Any) -> dict[str, jax.Array]:

@@ -11,12 +11,6 @@ from .. import _leafwise as leafwise
 from .._transformation import increment
 
 
-def check_choice(name: str, value: Any, accepted: tuple[str, ...]) -> None:
-    """Raises a ValueError unless the value is one of those accepted."""
-    if value not in accepted:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, accepted))}; got {value!r}.")
-
-
 def given(params: optax.Params | None, method: str) -> optax.Params:
     """The params; a ValueError if there are none."""
     if params is None:

@@ -3,12 +3,10 @@
 from collections.abc import Mapping
 from typing import Any, Literal
 
-import jax
 import optax
 
-from .. import _grouping as grouping
-from .._paths import Pattern, assign, check_pattern, paths, spelled
-from .._transformation import transformation
+from .._paths import Pattern, assign, check_pattern, spelled
+from ._groups import shared_out
 
 
 def layerwise_chain(
@@ -62,24 +60,8 @@ def layerwise_chain(
     if len(parts) < len(transforms) + has_default:
         raise ValueError(f"layerwise_chain needs another name for each group; got {list(transforms)} and 'default'.")
 
-    def chain(tree: Any, updates: Any) -> optax.GradientTransformationExtraArgs:
-        """The masked chain for updates that may have no gradient where the tree has a leaf or a whole branch."""
-        where = paths(tree, grouping.is_absent)
-        leaves = jax.tree.leaves(tree, is_leaf=grouping.is_absent)
-        absent = list(map(grouping.is_absent, leaves))
-        numbers = assign("layerwise_chain", list(transforms), where, absent, default=has_default)
-        named = zip(where, numbers, leaves, strict=True)
-        groups = {path: number for path, number, leaf in named if number >= 0 or leaf is not None}
-        structure = jax.tree.structure(updates, is_leaf=grouping.is_absent)
-        # A branch without gradients passes through every group, as each may have something in it.
-        own = [groups.get(path) for path in paths(updates, grouping.is_absent)]
-        masked = [
-            optax.masked(tx, structure.unflatten([group is None or group % len(parts) == i for group in own]))
-            for i, tx in enumerate(parts.values())
-        ]
-        return optax.with_extra_args_support(optax.chain(*masked))
+    def choose(tree: Any, where: list[str], leaves: list[Any], absent: list[bool]) -> list[int]:
+        del tree, leaves
+        return assign("layerwise_chain", list(transforms), where, absent, default=has_default)
 
-    def update(updates, state, params=None, **extra):
-        return chain(updates if params is None else params, updates).update(updates, state, params, **extra)
-
-    return transformation(lambda params: chain(params, params).init(params), update)
+    return shared_out(list(parts.values()), choose)

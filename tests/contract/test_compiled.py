@@ -11,6 +11,7 @@ from momentum_optax.catalog import CATALOG
 SIZE = 100_000
 # They read what they remember after they have written it; only `make_step`'s compiler options avoid a copy.
 READS_THE_PAST = {
+    "adan",
     "difference",
     "pid",
     "rules.hypergradient",
@@ -19,8 +20,11 @@ READS_THE_PAST = {
     "wrappers.skip_spikes",
 }
 READS_THE_PAST |= {"wrappers.guard_finite", "wrappers.restart_when", "outer_momentum", "polyak_heavy_ball", "track"}
+READS_THE_PAST |= {"mars"}
 # Arrays of the tree's size that are used twice, once in a norm or an inner product; how many.
 USED_TWICE = {"rules.alignment": 1, "rules.lipschitz_ratio": 1, "outer_momentum": 1, "wrappers.restart_when": 4}
+USED_TWICE |= {"cautious": 1.04}  # the mask, to be counted and to be multiplied by
+USED_TWICE |= {"mars": 1, "gradient_correction": 1}  # the second gradient, which the row makes from the first
 USED_TWICE |= {"wrappers.guard_finite": 0.26}  # what is finite, one byte for each number
 
 
@@ -42,7 +46,9 @@ def test_no_temporary_of_the_size_of_the_tree(method):
 
 
 LOCAL = [
-    m for m in CATALOG if m.kind == "optimizer" and m.name != "polyak_heavy_ball"
+    m
+    for m in CATALOG
+    if m.kind == "optimizer" and m.name not in ("polyak_heavy_ball", "adai", "adaptive_storm", "mars", "nigt")
 ]  # whose step is a matter of norms
 
 

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 import pytest
+from test_examples import load
 
 import momentum_optax as mo
 from momentum_optax import testing
@@ -93,6 +94,9 @@ CASES = [
     testing.Case("methods_by_layer", methods_by_layer, {"learning_rate": 0.1, "beta": 0.9}, ("beta",), exceptions={
         "containers_do_not_matter": NAMES,
     }),
+] + [
+    testing.Case(name, build, {"learning_rate": 0.01, "beta": 0.99})
+    for name, build in load("14_three_new_optimizers").COMPOSED.items()
 ]  # fmt: skip
 
 
@@ -105,7 +109,7 @@ def test_law_holds(case, law):
 
 
 # Arguments for which None is a choice.
-OPTIONAL = {("wrappers.restart_when", "min_steps")}
+OPTIONAL = {("wrappers.restart_when", "min_steps"), ("adamw", "weight_decay"), ("nadamw", "weight_decay")}
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ def gradient(problem: dict[str, Any], params: np.ndarray) -> np.ndarray:
 
 
 def cases(name: str) -> Iterator[Case]:
-    """All runs in `<name>.json` beside this file; `name` is "torch_sgd" or "keras_sgd"."""
+    """All runs in `<name>.json` beside this file; `name` is "torch_sgd", for example."""
     recorded = json.loads(Path(__file__).with_name(f"{name}.json").read_text())
     for case in recorded["cases"]:
         problem = recorded["problems"][case["problem"]]

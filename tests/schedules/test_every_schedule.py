@@ -31,6 +31,12 @@ def _rescaled(k):
 
 # A schedule of numbers, and two sets of numbers for it.
 EVERY = {
+    # A weight, here one below 1.
+    "ademamix_alpha": (schedules.ademamix_alpha, {"alpha": (0.5, 0.9), "steps": (30.0, 50.0)}),
+    "ademamix_b3": (
+        schedules.ademamix_b3,
+        {"b3": (0.999, 0.99), "steps": (30.0, 50.0), "b1": (0.9, 0.5)},
+    ),
     "linear": (schedules.linear, {"start": (0.1, 0.8), "end": (0.9, 0.2), "steps": (30.0, 50.0)}),
     "cosine": (schedules.cosine, {"start": (0.1, 0.8), "end": (0.9, 0.2), "steps": (30.0, 50.0)}),
     "warmup": (
@@ -59,6 +65,8 @@ EVERY = {
 }
 # The numbers of each at the limits of what they may be: betas next to 1, runs of one update and of all there are.
 EXTREME = {
+    "ademamix_alpha": {"alpha": 0.0, "steps": 1e9},
+    "ademamix_b3": {"b3": 1 - 1e-15, "steps": 1, "b1": 1 - 1e-15},
     "linear": {"start": 0.0, "end": 1 - 1e-15, "steps": 1e9},
     "cosine": {"start": 1 - 1e-15, "end": 0.0, "steps": 2**31},
     "warmup": {"steps": 0, "start": 0.0, "end": 1 - 1e-15, "fraction": 0},

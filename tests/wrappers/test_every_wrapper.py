@@ -11,10 +11,15 @@ WRAPPERS = {
     "guard_finite": wrappers.guard_finite,
     "lazy": wrappers.lazy,
     "lookahead": mo.lookahead,
+    "schedule_free": lambda tx: mo.schedule_free(tx, 0.1),
     "outer_momentum": lambda tx: mo.outer_momentum(tx, 2),
     "restart_every": lambda tx: wrappers.restart_every(tx, 2),
     "restart_when": lambda tx: wrappers.restart_when(tx, "gradient"),
     "skip_spikes": wrappers.skip_spikes,
+    "cautious": mo.cautious,
+    "grams": mo.grams,
+    "orthogonal_to_params": mo.orthogonal_to_params,
+    "torque_aware": mo.torque_aware,
     "track": mo.track,
 }
 

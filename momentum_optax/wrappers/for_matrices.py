@@ -1,0 +1,115 @@
+"""One transformation for the matrices of a model, and another for the rest (after Jordan, 2024)."""
+
+import re
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from .. import _coefficient as coefficient
+from .. import _grouping as grouping
+from .._paths import Pattern, assign, check_pattern, listed, matches
+from .._transformation import extended
+from .._types import Mask
+from ._groups import shared_out
+
+Matrices: TypeAlias = Sequence[Pattern] | Mask | None
+"""Which leaves are matrices; see `for_matrices`."""
+
+# Names of whole branches or leaves, as models of Flax, equinox and others have them.
+EMBEDDINGS: tuple[Pattern, ...] = (re.compile(r"(?i)(^|/)([^/]*embed[^/]*|wte|wpe)(/|$)"),)
+HEADS: tuple[Pattern, ...] = (
+    re.compile(r"(?i)(^|/)((lm|output|policy|value|classification)_?head|head|classifier|logits)(/|$)"),
+)
+EMBEDDINGS_AND_HEADS = (*EMBEDDINGS, *HEADS)
+
+
+def for_matrices(
+    tx: optax.GradientTransformation,
+    rest: optax.GradientTransformation,
+    matrices: Matrices = None,
+    *,
+    exclude: Sequence[Pattern] = EMBEDDINGS_AND_HEADS,
+) -> optax.GradientTransformationExtraArgs:
+    """Gives the matrices of a model to one transformation and all other leaves to another.
+
+    By default a leaf of two axes or more is a matrix, unless its path says that it belongs to an embedding (a component
+    with `embed` in it, `wte`, `wpe`) or to a head (`head`, `lm_head`, `output_head`, `policy_head`, `value_head`,
+    `classifier`, `logits`), whatever its case. Every leaf gets exactly one of the two.
+
+    Args:
+      tx: for the matrices, `orthogonal_factor` after a velocity, for example.
+      rest: for all other leaves.
+      matrices: which leaves are matrices, instead of that rule: globs for the paths of leaves or branches, or compiled
+        regular expressions, as in `layerwise`; or a tree or tree prefix of bools, or a function of the params giving
+        one. A function may find none, for models that have none.
+      exclude: the paths that the rule leaves to the rest.
+
+    Returns:
+      A transformation. Its state is a tuple of two `optax.MaskedState`.
+
+    Raises:
+      TypeError: an argument has the wrong type.
+      ValueError: at `init`, no leaf is a matrix, or a glob names no leaf or one that another names.
+
+    Examples:
+      >>> import jax.numpy as jnp, momentum_optax as mo
+      >>> tx = mo.wrappers.for_matrices(mo.orthogonal_factor(), rest=mo.trace(0.9))
+      >>> params = {"dense": {"kernel": jnp.ones((2, 3)), "bias": jnp.ones(3)}, "head": jnp.ones((3, 2))}
+      >>> updates, state = tx.update(params, tx.init(params))
+      >>> print(updates["head"][0], updates["dense"]["kernel"][0].round(2))
+      [1. 1.] [0.29 0.29 0.29]
+
+    References:
+      Jordan et al. (2024), "Muon: An optimizer for hidden layers in neural networks".
+      https://kellerjordan.github.io/posts/muon/
+    """
+    parts = [extended(tx), extended(rest, "rest")]
+    excluded = _checked("exclude", exclude)
+    named = None
+    if isinstance(matrices, list | tuple) and all(isinstance(m, str | re.Pattern) for m in matrices):
+        named = _checked("matrices", matrices)
+        if not named:
+            raise ValueError("matrices must name at least one leaf; got none. None stands for the rule by shape.")
+    elif isinstance(matrices, str | re.Pattern):
+        raise TypeError(f"matrices must be a sequence of globs, not one; got {matrices!r}.")
+
+    def choose(tree: Any, where: list[str], leaves: list[Any], absent: list[bool]) -> list[int]:
+        if named is not None:
+            return [0 if number >= 0 else -1 for number in assign("matrices", named, where, absent, default=True)]
+        if matrices is None:
+            chosen = [
+                not out and jnp.ndim(leaf) >= 2 and not any(matches(pattern, path) for pattern in excluded)
+                for path, leaf, out in zip(where, leaves, absent, strict=True)
+            ]
+        else:
+            chosen = _by_mask(matrices, tree)
+        if not any(chosen) and not any(absent) and leaves and not coefficient.is_schedule(matrices):
+            raise ValueError(
+                f"for_matrices: no leaf is a matrix. The leaves are {listed(where)}; name some by `matrices`, or use "
+                "the transformation of the rest alone."
+            )
+        return [0 if one else -1 for one in chosen]
+
+    return shared_out(parts, choose)
+
+
+def _checked(name: str, patterns: Any) -> list[Pattern]:
+    if not isinstance(patterns, list | tuple):
+        raise TypeError(f"{name} must be a sequence of globs or compiled regular expressions; got {patterns!r}.")
+    for pattern in patterns:
+        check_pattern(f"a pattern of {name}", pattern)
+    return list(patterns)
+
+
+def _by_mask(mask: Any, tree: Any) -> list[bool]:
+    """Which leaves a tree of bools, or a function giving one, says are matrices."""
+    bools = mask(tree) if coefficient.is_schedule(mask) else mask
+    for leaf in jax.tree.leaves(bools):
+        if not isinstance(leaf, bool | np.bool_):
+            raise TypeError(f"matrices must be globs, a tree of bools, or a function giving one; got {leaf!r} in it.")
+    grouping.fit("matrices", bools, tree)
+    return [one is not None and bool(one) for one in grouping.spread(bools, tree, grouping.is_absent)]
