@@ -9,7 +9,8 @@ from momentum_optax.catalog import CATALOG
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 PAGE = (BENCHMARKS / "RESULTS.md").read_text()
 # These are not timed: they are made of the parts of others that are, or (polyak_heavy_ball) have no learning rate.
-UNTIMED = {"nesterov_lookahead", "compat.keras_sgd", "srsgd", "polyak_heavy_ball"}
+UNTIMED = {"nesterov_lookahead", "srsgd", "polyak_heavy_ball"}
+UNTIMED |= {"compat.keras_sgd", "compat.keras_nadam", "compat.keras_rmsprop"}
 
 
 def timed() -> list[str]:
