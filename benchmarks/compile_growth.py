@@ -3,9 +3,9 @@
     python benchmarks/compile_growth.py [--quick] [--leaves 500] [--method adam] [--compiles 3]
 
 What is compiled is one donated update: `tx.update` and `apply_updates`. Compiling starts from cold caches and is
-measured in processor time, ours and Optax's by turns. The leaves are vectors of 1,000 to 10,000 numbers, either of eight sizes
-(as in a network of equal layers: kernels are shared) or each of its own size, of which 2,000 take minutes; these are
-left out unless `--distinct` asks for them.
+measured in processor time, ours and Optax's by turns. The leaves are vectors of 1,000 to 10,000 numbers of eight
+sizes, as in a network of equal layers, where kernels are shared. With `--distinct` every leaf has a size of its own;
+2,000 of those take minutes.
 """
 
 import argparse

@@ -227,6 +227,7 @@ def main() -> None:
     add("--tree", action="append", choices=TREES, help="only this tree; may be repeated")
     add("--method", action="append", choices=METHODS, help="only this method; may be repeated")
     add("--rounds", type=int, help="timed rounds (21, or 7 with --quick)")
+    add("--compile-seconds", type=float, help="how long each is compiled again and again (10, or 0 with --quick)")
     add("--dtype", default="float32", choices=["float32", "bfloat16"], help="of params and gradients")
     add("--default-options", action="store_true", help="compile without the options of make_step")
     add("--markdown", action="store_true", help="print tables for RESULTS.md")
@@ -234,6 +235,7 @@ def main() -> None:
     # What `make_step` sets; the same for ours and for the twin.
     options = {} if chosen.default_options else compiler_options()
     rounds = chosen.rounds or (7 if chosen.quick else 21)
+    again = (0 if chosen.quick else 10) if chosen.compile_seconds is None else chosen.compile_seconds
     widths = None if chosen.markdown else list(HEADER.values())
     print(machine.describe("jax", "jaxlib", "optax", "numpy", "torch"))
     print(f"{chosen.dtype}, {rounds} rounds, compiler options: {', '.join(options) or 'none'}")
@@ -246,7 +248,7 @@ def main() -> None:
             print("|" + "---|" * len(HEADER))
         misses = []
         for name in chosen.method or METHODS:
-            result = measure(name, shapes, chosen.dtype, rounds, options, again=0 if chosen.quick else 10)
+            result = measure(name, shapes, chosen.dtype, rounds, options, again)
             misses += missed(result)
             print(machine.row(cells(result), widths), flush=True)
         print(f"\nMissed: {'; '.join(misses)}." if misses else "\nAll targets met.", flush=True)

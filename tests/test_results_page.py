@@ -11,6 +11,7 @@ PAGE = (BENCHMARKS / "RESULTS.md").read_text()
 # These are not timed: they are made of the parts of others that are, or (polyak_heavy_ball) have no learning rate.
 UNTIMED = {"nesterov_lookahead", "srsgd", "polyak_heavy_ball"}
 UNTIMED |= {"compat.keras_sgd", "compat.keras_nadam", "compat.keras_rmsprop"}
+UNTIMED |= {"muon", "normuon", "scion"}  # benchmarks/muon.py
 
 
 def timed() -> list[str]:
