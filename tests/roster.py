@@ -75,6 +75,12 @@ SIGNATURES = {
     "orthogonal_to_params": "(tx, delta=0.1, *, output_axis=-1)",
     "orthograd": "()",
     "centralize": "(output_axis=-1, *, mask=None)",
+    "orthogonalize": "(x, steps=5, coefficients='quintic', *, eps=1e-08, dtype=None, gram=None)",
+    "orthogonal_factor": "(ns_coeffs='quintic', ns_steps=5, eps=1e-08, *, shape_factor=None, layout='io', ns_dtype=None, gram=None, strategy='auto', stack_axis=None)",
+    "wrappers.for_matrices": "(tx, rest, matrices=None, *, exclude=None)",
+    "muon": "(learning_rate, ns_coeffs='quintic', ns_steps=5, beta=0.95, eps=1e-08, weight_decay=0.0, weight_decay_mask=None, mu_dtype=None, *, nesterov=True, adam_b1=0.9, adam_b2=0.999, adam_eps_root=0.0, adam_weight_decay=0.0, adam_learning_rate=None, rest=None, matrices=None, exclude=None, shape_factor='original', layout='io', ns_dtype=None, strategy='auto', stack_axis=None, state_dtype=None)",
+    "normuon": "(learning_rate, ns_coeffs='quintic', ns_steps=5, beta=0.95, b2=0.95, eps=1e-08, weight_decay=0.0, weight_decay_mask=None, mu_dtype=None, *, nesterov=True, adam_b1=0.9, adam_b2=0.999, adam_eps_root=0.0, adam_weight_decay=0.0, adam_learning_rate=None, rest=None, matrices=None, exclude=None, shape_factor='original', layout='io', ns_dtype=None, strategy='auto', stack_axis=None, state_dtype=None)",
+    "scion": "(learning_rate, beta=0.9, radius=50.0, rest_radius=3000.0, ns_coeffs='quintic', ns_steps=5, eps=1e-08, *, matrices=None, exclude=None, layout='io', ns_dtype=None, strategy='auto', stack_axis=None, weight_decay=1.0, mask=None, state_dtype=None)",
     "compat.torch_sgd": (
         "(learning_rate, momentum=0.0, dampening=0.0, nesterov=False, weight_decay=0.0, *, state_dtype=None)"
     ),
@@ -191,6 +197,8 @@ OWN_REFERENCE = {
     "wrappers.restart_every": "wrappers/test_restarts.py",
     "wrappers.restart_when": "wrappers/test_restarts.py",
 }
+OWN_REFERENCE["orthogonal_factor"] = "directions/test_orthogonalize.py"
+OWN_REFERENCE |= dict.fromkeys(("muon", "normuon", "scion", "wrappers.for_matrices"), "optimizers/test_muon.py")
 OWN_REFERENCE |= dict.fromkeys(("schedule_free", "schedule_free_sgd", "schedule_free_adamw"), "wrappers/test_schedule_free.py")
 OWN_REFERENCE |= dict.fromkeys(("storm", "adaptive_storm"), "optimizers/test_storm.py")
 OWN_REFERENCE |= dict.fromkeys(("mars", "gradient_correction", "two_point_difference"), "optimizers/test_mars.py")
@@ -221,9 +229,11 @@ OWN_REFERENCE |= {
 # Rows that build an example, because the function takes other things than numbers.
 EXAMPLES = {"bank", "blend", "divide", "aggmo", "polyak_heavy_ball", "root_factored", "rmsprop", "compat.torch_nadam"}
 EXAMPLES |= {"two_point_difference", "gradient_correction", "mars", "storm", "adaptive_storm"}
+EXAMPLES |= {"orthogonal_factor", "muon", "normuon", "scion"}
 # Optimizers that are no direction with a learning rate.
 WHOLE = {"polyak_heavy_ball", "madgrad"}
 WHOLE |= {"schedule_free_sgd", "schedule_free_adamw", "nigt", "adaptive_storm"}
+WHOLE |= {"muon", "normuon", "scion"}  # for the matrices, with another optimizer for the rest
 
 
 def resolve(name: str) -> Any:

@@ -15,7 +15,7 @@ from ..directions.divide import divide
 from ..directions.orthogonal_factor import Strategy, orthogonal_factor
 from ..directions.root_mean_square import root_mean_square
 from ..filters.ema import ema
-from ..wrappers.for_matrices import EMBEDDINGS_AND_HEADS, Matrices, for_matrices
+from ..wrappers.for_matrices import Matrices, for_matrices
 
 
 @adaptive
@@ -83,7 +83,7 @@ def muon(
     adam_learning_rate: Coefficient = None,
     rest: optax.GradientTransformation | None = None,
     matrices: Matrices = None,
-    exclude: Sequence[Pattern] = EMBEDDINGS_AND_HEADS,
+    exclude: Sequence[Pattern] | None = None,
     shape_factor: str | Scalar | None = "original",
     layout: Layout = "io",
     ns_dtype: jax.typing.DTypeLike | None = None,
@@ -126,8 +126,8 @@ def muon(
       rest: a whole optimizer for the rest, in the place of AdamW.
       matrices: which leaves are matrices: globs, a tree of bools, or a function giving one; `None` for the rule by
         shape and name of `wrappers.for_matrices`.
-      exclude: which paths that rule leaves to the rest.
-      shape_factor: `"original"`, `"match_rms_adamw"`, `"optax"`, `"keras"`, `"spectral"`, a number, or `None`; see
+      exclude: which paths that rule leaves to the rest; `None` for embeddings and heads, `()` for none.
+      shape_factor: `"original"`, `"match_rms_adamw"`, `"optax"`, `"keras"`, `"spectral"`, a number, or `None`, as in
         `orthogonal_factor`.
       layout: `"io"` where weights are used as `x @ w` (Flax), `"oi"` where as `w @ x` (torch, equinox), or what the
         axes of each leaf are, as in `orthogonal_factor`.
@@ -147,12 +147,12 @@ def muon(
 
     Examples:
       >>> import jax.numpy as jnp, momentum_optax as mo
-      >>> tx = mo.muon(0.02, rest=mo.heavy_ball(0.1))
-      >>> params = {"kernel": jnp.asarray([[3.0, 0.0], [0.0, 1.0]]), "bias": jnp.ones(2)}
+      >>> tx = mo.muon(0.1, "polar_express", 8, rest=mo.heavy_ball(0.1))
+      >>> params = {"kernel": jnp.asarray([[3.0, 4.0], [-4.0, 3.0]]), "bias": jnp.ones(2)}
       >>> updates, state = tx.update(params, tx.init(params), params)
       >>> print(updates["kernel"].round(2), updates["bias"])
-      [[-0.01  0.  ]
-       [ 0.   -0.02]] [-0.1 -0.1]
+      [[-0.06 -0.08]
+       [ 0.08 -0.06]] [-0.1 -0.1]
 
     References:
       Jordan et al. (2024), "Muon: An optimizer for hidden layers in neural networks".

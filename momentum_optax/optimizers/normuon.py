@@ -21,7 +21,7 @@ from ..directions.divide import divide
 from ..directions.orthogonal_factor import Strategy, orthogonal_factor
 from ..directions.root_mean_square import root_mean_square
 from ..filters.ema import average, ema
-from ..wrappers.for_matrices import EMBEDDINGS_AND_HEADS, Matrices, for_matrices
+from ..wrappers.for_matrices import Matrices, for_matrices
 
 _EPS = 1e-10  # of the authors' code; factors are of the order of 1
 _RMS = 0.2
@@ -126,19 +126,19 @@ def scale_by_normuon(
     """The direction of `normuon` for the matrices; every leaf must be one.
 
     Args:
-      ns_coeffs: see `normuon`.
-      ns_steps: see `normuon`.
-      beta: see `normuon`.
+      ns_coeffs: see `muon`.
+      ns_steps: see `muon`.
+      beta: see `muon`.
       b2: see `normuon`.
-      eps: see `normuon`.
-      mu_dtype: see `normuon`.
-      nesterov: see `normuon`.
+      eps: see `muon`.
+      mu_dtype: see `muon`.
+      nesterov: see `muon`.
       shape_factor: see `normuon`.
-      layout: see `normuon`.
-      ns_dtype: see `normuon`.
-      strategy: see `normuon`.
-      stack_axis: see `normuon`.
-      state_dtype: see `normuon`.
+      layout: see `muon`.
+      ns_dtype: see `muon`.
+      strategy: see `muon`.
+      stack_axis: see `muon`.
+      state_dtype: see `muon`.
     """
     factor = orthogonal_factor(
         ns_coeffs, ns_steps, eps, layout=layout, ns_dtype=ns_dtype, strategy=strategy, stack_axis=stack_axis
@@ -167,7 +167,7 @@ def normuon(
     adam_learning_rate: Coefficient = None,
     rest: optax.GradientTransformation | None = None,
     matrices: Matrices = None,
-    exclude: Sequence[Pattern] = EMBEDDINGS_AND_HEADS,
+    exclude: Sequence[Pattern] | None = None,
     shape_factor: str | Scalar | None = "original",
     layout: Layout = "io",
     ns_dtype: jax.typing.DTypeLike | None = None,

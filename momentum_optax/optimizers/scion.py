@@ -19,7 +19,7 @@ from ..directions._matrices import Layout, axes_of, view
 from ..directions.orthogonal_factor import Strategy, orthogonal_factor
 from ..filters.blend import blend
 from ..filters.ema import ema
-from ..wrappers.for_matrices import EMBEDDINGS, EMBEDDINGS_AND_HEADS, Matrices, for_matrices
+from ..wrappers.for_matrices import EMBEDDINGS, Matrices, for_matrices
 
 _EPS = 1e-8  # of the authors' code
 
@@ -81,7 +81,7 @@ def scale_by_scion(
     eps: Coefficient = 1e-8,
     *,
     matrices: Matrices = None,
-    exclude: Sequence[Pattern] = EMBEDDINGS_AND_HEADS,
+    exclude: Sequence[Pattern] | None = None,
     layout: Layout = "io",
     ns_dtype: jax.typing.DTypeLike | None = None,
     strategy: Strategy = "auto",
@@ -133,7 +133,7 @@ def scion(
     eps: Coefficient = 1e-8,
     *,
     matrices: Matrices = None,
-    exclude: Sequence[Pattern] = EMBEDDINGS_AND_HEADS,
+    exclude: Sequence[Pattern] | None = None,
     layout: Layout = "io",
     ns_dtype: jax.typing.DTypeLike | None = None,
     strategy: Strategy = "auto",
@@ -168,7 +168,7 @@ def scion(
       eps: added to the norm of a matrix; finite and at least 0.
       matrices: which leaves are matrices: globs, a tree of bools, or a function giving one; `None` for the rule by
         shape and name of `wrappers.for_matrices`.
-      exclude: which paths that rule leaves to the rest.
+      exclude: which paths that rule leaves to the rest; `None` for embeddings and heads, `()` for none.
       layout: what the axes of the leaves are, as in `orthogonal_factor`. Of an embedding the last axis is the inputs,
         as if it were the head.
       ns_dtype: in which products are computed, float32, float64 or bfloat16; `None` for that of the leaf, at least

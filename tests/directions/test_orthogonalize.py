@@ -225,6 +225,23 @@ def test_stacks_are_one_product():
     assert products("leaf") == 6 * products("stacked") == 6 * 15
 
 
+def test_leaf_by_leaf_takes_the_memory_of_one_leaf():
+    params = [jax.ShapeDtypeStruct((32, 128), jnp.float32)] * 10
+
+    def temporary(strategy):
+        tx = mo.muon(0.1, strategy=strategy)
+
+        def step(params, state, gradients):
+            updates, state = tx.update(gradients, state, params)
+            return mo.apply_updates(params, updates), state
+
+        state = jax.eval_shape(tx.init, params)
+        compiled = jax.jit(step, donate_argnums=(0, 1)).lower(params, state, params).compile()
+        return compiled.memory_analysis().temp_size_in_bytes / (32 * 128 * 4)
+
+    assert temporary("leaf") < 4 < 15 < temporary("stacked")
+
+
 def test_leaves_that_are_no_matrices_are_refused():
     kernel, bias = {"kernel": jnp.ones((2, 2))}, {"bias": jnp.ones(2)}
     for match, tx, params in (
