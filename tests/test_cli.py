@@ -18,7 +18,8 @@ from momentum_optax.problems import digits
 from momentum_optax.problems.methods import evaluation_interval
 
 TINY = ["--learning-rate", "0.1,1", "--beta", "0,0.9", "--seeds", "2", "--steps", "20"]
-FILES = ["heat_maps.png", "learning_curves.png", "runs.csv", "sweep.json", "table.csv"]
+PICTURES = ["heat_maps.png", "learning_curves.png", "parallel_coordinates.png", "pareto.png", "seed_strip.png"]
+FILES = sorted([*PICTURES, "runs.csv", "runs.npz", "sweep.json", "table.csv"])
 
 
 def invoke(*arguments):
@@ -139,7 +140,7 @@ def test_hints_to_install_are_those_of_the_readme():
     assert hint in (package.parent / "README.md").read_text()
     files = [package / "cli.py", *package.glob("sweeps/*.py"), *package.glob("problems/*.py")]
     hints = [line for file in files for line in file.read_text().splitlines() if "pip install" in line]
-    assert len(hints) == 5
+    assert len(hints) == 6
     assert all(hint in line for line in hints)
 
 

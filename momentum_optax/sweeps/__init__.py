@@ -5,13 +5,27 @@ result = sweep(trial, grid(learning_rate=[0.01, 0.1, 1.0], beta=[0.0, 0.9]), see
 print(result.table())
 """
 
+from .best import Best as Best
+from .comparison import Comparison as Comparison
+from .folder import load as load
 from .points import Points as Points
-from .points import grid as grid
+from .points import Program as Program
+from .points_file import points_from_dict as points_from_dict
+from .points_file import points_from_toml as points_from_toml
 from .progress import Progress as Progress
 from .progress import progress_bar as progress_bar
 from .results import SweepResult as SweepResult
 from .results import join as join
 from .run import sweep as sweep
+from .sampling import grid as grid
+from .sampling import random as random
+from .sampling import sobol as sobol
+from .sampling import zip_points as zip_points
+from .scales import choice as choice
+from .scales import integers as integers
+from .scales import linear as linear
+from .scales import log as log
+from .scales import one_minus_log as one_minus_log
 from .supervised import Data as Data
 from .supervised import accuracy as accuracy
 from .supervised import cross_entropy as cross_entropy

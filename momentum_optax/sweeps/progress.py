@@ -62,7 +62,11 @@ class Progress:
 
 def describe(point: Mapping[str, Any]) -> str:
     """A point in a few words, such as `learning_rate 0.1, beta 0.9`."""
-    return ", ".join(f"{name} {value:g}" for name, value in point.items() if name != "method")
+    return ", ".join(
+        f"{name} {value if isinstance(value, str | bool) else format(value, 'g')}"
+        for name, value in point.items()
+        if name != "method"
+    )
 
 
 @contextlib.contextmanager

@@ -1,18 +1,27 @@
 """The results of a sweep, put before a reader: a table on the terminal, files and pictures in a folder."""
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from .pictures import heat_maps, learning_curves
+from . import folder as folders
+from .best import default_metric
+from .pictures import heat_maps, learning_curves, parallel_coordinates, pareto, seed_strip
 from .results import SweepResult
-from .saving import write_files, writers
+from .saving import write_files
 
-PICTURES = {"heat_maps.png": heat_maps, "learning_curves.png": learning_curves}
-FILES = ("runs.csv", "table.csv", "sweep.json", *PICTURES)
+PICTURES = {
+    f"{draw.__name__}.png": draw for draw in (heat_maps, learning_curves, parallel_coordinates, pareto, seed_strip)
+}
+"""By file name, a function from a result and a metric to a figure."""
+
+FILES = (*folders.FILES, *PICTURES)
 """What `write` writes."""
 
 # Broken by hand, so that the table fits into 80 columns.
@@ -24,16 +33,20 @@ HEADINGS = {
 }
 
 
-def print_table(result: SweepResult, *, rows: int = 15, console: Console | None = None) -> None:
+def print_table(
+    result: SweepResult, *, rows: int = 15, console: Console | None = None, metric: str | None = None
+) -> None:
     """Prints the best points, and each method's best if it is not among them.
 
     Args:
       result: the sweep.
       rows: how many of the best points to print.
       console: where to; `None` for standard output.
+      metric: what to rank by; `None` for `best.default_metric`.
     """
     console = Console() if console is None else console
-    ranking = result.table()
+    metric = default_metric(result) if metric is None else metric
+    ranking = result.table(metric)
     table = Table(
         box=box.SIMPLE_HEAD,
         pad_edge=False,
@@ -41,7 +54,7 @@ def print_table(result: SweepResult, *, rows: int = 15, console: Console | None 
         title=f"The best of {len(ranking)} points x {len(result.seeds)} seeds",
     )
     for column in map(str, ranking):
-        left = column == "method"
+        left = any(isinstance(value, str) for value in ranking[column])
         heading = HEADINGS.get(column, column.replace("_", " "))
         table.add_column(heading, justify="left" if left else "right", no_wrap=left)
     shown = ranking["rank"] <= rows
@@ -50,33 +63,51 @@ def print_table(result: SweepResult, *, rows: int = 15, console: Console | None 
     for _, row in ranking[shown].iterrows():
         table.add_row(*(_cell(str(column), value) for column, value in row.items()))
     console.print(table)
+    name = "Accuracy" if metric == "test_accuracy" else metric.replace("_", " ").capitalize()
+    pruned = int((result.pruned_at >= 0).sum())
+    stopped = f", {pruned} stopped early" if pruned else ""
     console.print(
-        f"Accuracy is the median over seeds and spread the range; {int(result.diverged.sum())} of "
-        f"{result.diverged.size} runs diverged."
+        f"{name} is the median over {'seeds and folds' if result.folds else 'seeds'} and spread the range; "
+        f"{int(result.diverged.sum())} of {result.diverged.size} runs diverged{stopped}."
     )
 
 
-def write(result: SweepResult, folder: str | Path) -> list[Path]:
-    """Writes tables, settings and both pictures.
+def write(result: SweepResult, folder: str | Path, *, metric: str | None = None, parquet: bool = False) -> list[Path]:
+    """Writes tables, settings and all pictures.
 
     Args:
       result: the sweep.
       folder: where to; made if missing, files of the same names are replaced.
+      metric: what to rank by and to show; `None` for `best.default_metric`.
+      parquet: whether to write `runs.parquet` too, see `folder.save`.
 
     Returns:
       The files.
 
     Raises:
+      ImportError: there is no package that writes Parquet.
       OSError: the folder cannot be written; then no file has been touched.
     """
-    pictures = {name: lambda path, f=f: f(result).savefig(path, dpi=150) for name, f in PICTURES.items()}
-    return write_files(folder, {**writers(result), **pictures})
+    return write_files(folder, {**pictures(result, metric), **folders.writers(result, metric, parquet=parquet)})
+
+
+def pictures(result: SweepResult, metric: str | None = None) -> dict[str, Callable[[Path], object]]:
+    """All pictures: by file name, a function that writes to the path it is given.
+
+    Args:
+      result: the sweep.
+      metric: what to show; `None` for `best.default_metric`.
+
+    Returns:
+      The functions.
+    """
+    return {name: lambda path, f=f: f(result, metric=metric).savefig(path, dpi=150) for name, f in PICTURES.items()}
 
 
 def _cell(column: str, value: object) -> str:
-    if isinstance(value, str):
-        return value
-    number = float(value)  # pyright: ignore[reportArgumentType]
+    if isinstance(value, str | bool | np.bool_):
+        return str(value)
+    number = math.nan if value is pd.NA else float(value)  # pyright: ignore[reportArgumentType]
     if math.isnan(number):
         return ""
     return f"{number:.2%}" if column.startswith("test_accuracy") else f"{number:g}"

@@ -1,52 +1,10 @@
 """Files that are there as a whole or not at all."""
 
 import errno
-import json
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import numpy as np
-
-if TYPE_CHECKING:
-    from .results import SweepResult
-
-FLOAT = "%.7g"
-"""Metrics are float32; more digits would be noise."""
-
-
-def save(result: "SweepResult", folder: str | Path, metric: str | None = None) -> list[Path]:
-    """Writes the results of a sweep.
-
-    Args:
-      result: the sweep.
-      folder: where to; made if missing, files of the same names are replaced.
-      metric: what to rank by, see `table.rank`.
-
-    Returns:
-      The files: `runs.csv` with one row for each run and evaluation, `table.csv` with the ranking and
-      `sweep.json` with settings, versions of packages and the ranking.
-
-    Raises:
-      OSError: the folder cannot be written; no file of an earlier sweep has been touched.
-    """
-    return write_files(folder, writers(result, metric))
-
-
-def writers(result: "SweepResult", metric: str | None = None) -> dict[str, Callable[[Path], object]]:
-    """What `save` writes: by file name, a function that writes to the path it is given."""
-    from .results import versions
-
-    ranking = result.table(metric)
-    rows = [{k: _plain(v) for k, v in row.items()} for row in ranking.to_dict("records")]
-    description = {"settings": dict(result.settings), "versions": versions(), "table": rows}
-    return {
-        "runs.csv": lambda path: result.frame().to_csv(path, index=False, float_format=FLOAT),
-        "table.csv": lambda path: ranking.to_csv(path, index=False, float_format=FLOAT),
-        "sweep.json": lambda path: path.write_text(json.dumps(description, indent=2) + "\n"),
-    }
 
 
 def write_files(folder: str | Path, writers: Mapping[str, Callable[[Path], object]]) -> list[Path]:
@@ -102,12 +60,3 @@ def _refuse_folders(folder: Path, names: Iterable[str]) -> None:
     for name in names:
         if (folder / name).is_dir():
             raise IsADirectoryError(errno.EISDIR, f"{name} is a folder")
-
-
-def _plain(value: object) -> object:
-    """A value that JSON knows; missing numbers become null."""
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float):
-        return float(FLOAT % value) if np.isfinite(value) else None
-    return value

@@ -5,26 +5,9 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+from results import make
 
-from momentum_optax.sweeps import SweepResult, join
-from momentum_optax.sweeps.saving import check_writable, write_files
-
-
-def make(accuracy, steps=(10, 20), diverged=None, method="m", **settings):
-    """A result with one point for each entry of `accuracy`, `[points, seeds, evaluations]`."""
-    accuracy = np.asarray(accuracy, np.float32)
-    diverged_at = np.full(accuracy.shape[:2], -1)
-    for point, seed in diverged or ():
-        diverged_at[point, seed] = 11
-        accuracy[point, seed, 1:] = np.nan
-    return SweepResult(
-        points=tuple({"method": method, "learning_rate": 0.1 * (p + 1), "beta": 0.9} for p in range(len(accuracy))),
-        seeds=tuple(range(accuracy.shape[1])),
-        steps=np.asarray(steps),
-        metrics={"test_accuracy": accuracy},
-        diverged_at=diverged_at,
-        settings=settings,
-    )
+from momentum_optax.sweeps import join
 
 
 def order(result):
@@ -104,49 +87,6 @@ def test_join_puts_methods_together_and_leaves_missing_numbers_missing():
         join([])
 
 
-def test_saved_files_hold_everything(tmp_path):
-    result = make([[[0.1, 0.2], [0.3, 0.4]]], batch_size=32)
-    files = result.save(tmp_path / "new" / "folder")
-    assert sorted(f.name for f in (tmp_path / "new" / "folder").iterdir()) == [
-        "runs.csv",
-        "sweep.json",
-        "table.csv",
-    ]
-    runs, table, description = files
-    pd.testing.assert_frame_equal(
-        pd.read_csv(runs), result.frame(), check_dtype=False, rtol=1e-6, check_column_type=False
-    )
-    assert pd.read_csv(table)["rank"].tolist() == [1]
-    stored = json.loads(description.read_text())
-    assert stored["settings"] == {"batch_size": 32}
-    assert {"python", "jax", "optax", "numpy"} <= set(stored["versions"])
-    assert stored["table"][0]["test_accuracy"] == pytest.approx(0.3)
-
-
-def test_nothing_is_half_written(tmp_path):
-    (tmp_path / "a").write_text("old a")
-
-    def fail(path):
-        path.write_text("half")
-        raise OSError("disk full")
-
-    with pytest.raises(OSError, match="disk full"):
-        write_files(tmp_path, {"a": lambda path: path.write_text("new a"), "b": fail})
-    assert [f.name for f in tmp_path.iterdir()] == ["a"]
-    assert (tmp_path / "a").read_text() == "old a"
-    write_files(tmp_path, {"a": lambda path: path.write_text("new a")})
-    assert (tmp_path / "a").read_text() == "new a"
-
-
-def test_a_folder_in_the_place_of_a_file_is_refused_before_any_file_is_moved(tmp_path):
-    (tmp_path / "b").mkdir()
-    with pytest.raises(IsADirectoryError, match="b is a folder"):
-        check_writable(tmp_path, ["a", "b"])
-    with pytest.raises(IsADirectoryError, match="b is a folder"):
-        write_files(tmp_path, {name: lambda path: path.write_text("new") for name in "ab"})
-    assert [f.name for f in tmp_path.iterdir()] == ["b"]
-
-
 def test_a_regression_is_ranked_by_its_loss(tmp_path):
     result = make([[[2, 1.5]], [[1, 0.5]], [[2, 0.9]]])
     result = dataclasses.replace(result, metrics={"test_loss": result.metrics["test_accuracy"]})
@@ -155,18 +95,96 @@ def test_a_regression_is_ranked_by_its_loss(tmp_path):
     assert table["steps_to_0.95"].tolist()[:2] == [20, 20]
     result.save(tmp_path)
     assert pd.read_csv(tmp_path / "table.csv")["test_loss"].tolist() == pytest.approx([0.5, 0.9, 1.5])
-    both = dataclasses.replace(make([[[0, 1]], [[1, 2]]]), metrics=dict.fromkeys(["test_accuracy", "test_loss"]))
-    both.metrics.update(test_accuracy=np.float32([[[1]], [[2]]]), test_loss=np.float32([[[1]], [[2]]]))
-    both = dataclasses.replace(both, steps=np.array([10]))
+    both = make([[[1]], [[2]]], steps=[10])
+    both.metrics.update(test_loss=np.float32([[[1]], [[2]]]))
     assert both.table().index.tolist() == [1, 0]
     both.save(tmp_path, metric="test_loss")
     assert pd.read_csv(tmp_path / "table.csv")["test_loss"].tolist() == [1, 2]
 
 
-def test_check_writable_leaves_nothing_behind(tmp_path):
-    check_writable(tmp_path / "x" / "y")
-    assert list(tmp_path.iterdir()) == []
-    (tmp_path / "file").touch()
-    for path in (tmp_path / "file", tmp_path / "file" / "below"):
-        with pytest.raises(NotADirectoryError, match="is a file, not a folder"):
-            check_writable(path)
+FOLDED = make(np.arange(24.0).reshape(2, 3, 2, 2) / 100, pruned={(1, 2, 0): 10}, diverged=[(0, 1, 1)])
+
+
+def test_folds_are_one_more_axis():
+    frame = FOLDED.frame()
+    assert len(frame) == 24
+    names = ["method", "learning_rate", "beta", "seed", "fold", "rung", "step", "test_accuracy", "diverged", "pruned"]
+    assert frame.columns.tolist() == names
+    rows = frame.set_index(["learning_rate", "seed", "fold", "rung"])
+    assert rows.loc[(0.2, 1, 1, 1), "test_accuracy"] == pytest.approx(0.19)
+    assert rows["step"].tolist() == [10, 20] * 12
+    assert rows.index[rows["diverged"]].tolist() == [(0.1, 1, 1, 1)]
+    assert rows.index[rows["pruned"]].tolist() == [(0.2, 2, 0, 1)]
+    assert rows["test_accuracy"].isna().sum() == 2
+    table = make(np.arange(24.0).reshape(2, 3, 2, 2) / 100).table()
+    # The last evaluations of the second point are 13, 15, ..., 23 hundredths.
+    assert table["test_accuracy"].tolist() == pytest.approx([0.18, 0.06])
+    assert table["test_accuracy_spread"].tolist() == pytest.approx([0.1, 0.1])
+
+
+def test_what_was_pruned_and_when():
+    result = make([[[0.1, 0.2, 0.3]] * 2, [[0.4, 0.5, 0.6]] * 2], steps=(10, 20, 30), pruned={(0, 1): 20, (1, 0): 10})
+    assert result.cost.tolist() == [[30, 20], [10, 30]]
+    table = result.pruned()
+    assert table.index.tolist() == [1, 0]
+    assert table["seed"].tolist() == [0, 1]
+    assert table["step"].tolist() == [10, 20]
+    assert table["test_accuracy"].tolist() == pytest.approx([0.4, 0.2])
+    np.testing.assert_allclose(result.final(), [[0.3, 0.2], [0.4, 0.6]], rtol=1e-6)
+    assert len(make([[[0, 1]]]).pruned()) == 0
+    # Stopped before it was ever evaluated.
+    assert math.isnan(make([[[0, 1]]], pruned={(0, 0): 5}).final().item())
+
+
+def test_a_fold_of_a_pruned_run_is_named():
+    assert FOLDED.pruned()[["seed", "fold", "step"]].to_numpy().tolist() == [[2, 0, 10]]
+
+
+def test_hyperparameters_keep_their_types_where_some_are_missing():
+    points = (
+        {"method": "a", "layers": 2, "nesterov": True, "learning_rate": 0.5},
+        {"method": "b", "learning_rate": 1.0},
+    )
+    frame = make([[[0.5]], [[0.6]]], steps=[10], points=points).frame()
+    assert frame["layers"].dtype == "Int64"
+    assert frame["nesterov"].dtype == "boolean"
+    assert frame["learning_rate"].dtype == float
+    assert frame.loc[0, ["layers", "nesterov"]].tolist() == [2, True]
+    assert frame.loc[1, ["layers", "nesterov"]].isna().all()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            {"metrics": {"f": np.zeros((1, 2, 3))}},
+            r"metrics\['f'\] must have the shape \(1, 2, 2\) of 1 points, 2 seeds",
+        ),
+        ({"diverged_at": np.zeros((2, 1))}, r"diverged_at must have the shape \(1, 2\).*not \(2, 1\)"),
+        ({"pruned_at": np.zeros(2)}, r"pruned_at must have the shape \(1, 2\)"),
+        ({"cost": np.zeros((1, 2, 1))}, r"cost must have the shape \(1, 2\)"),
+        ({"folds": (0, 1, 2)}, r"shape \(1, 2, 3\) of 1 points, 2 seeds, 3 folds"),
+    ],
+)
+def test_arrays_that_do_not_fit_are_named(change, words):
+    with pytest.raises(ValueError, match=words):
+        dataclasses.replace(make([[[0, 1]] * 2]), **change)
+
+
+def test_equal_means_every_bit():
+    assert FOLDED.equals(dataclasses.replace(FOLDED, settings={"seconds": 2}))
+    for name, value in {
+        "steps": FOLDED.steps + 1, "seeds": (0, 1, 5), "folds": (0, 5), "points": FOLDED.points[::-1],
+        "cost": FOLDED.cost + 1, "pruned_at": FOLDED.pruned_at + 1, "diverged_at": FOLDED.diverged_at + 1,
+        "metrics": {"test_accuracy": np.nextafter(FOLDED.metrics["test_accuracy"], np.float32(2))},
+    }.items():  # fmt: skip
+        assert not FOLDED.equals(dataclasses.replace(FOLDED, **{name: value})), name
+    assert not FOLDED.equals(dataclasses.replace(FOLDED, metrics={"other": FOLDED.metrics["test_accuracy"]}))
+
+
+def test_joined_results_keep_what_was_pruned():
+    both = join([FOLDED, FOLDED])
+    assert both.pruned().index.tolist() == [1, 3]
+    assert both.cost.sum() == 2 * FOLDED.cost.sum()
+    with pytest.raises(ValueError, match="same seeds, folds"):
+        join([FOLDED, dataclasses.replace(FOLDED, folds=(1, 2))])

@@ -1,0 +1,9 @@
+"""Packages that only some of the sweeps' parts need."""
+
+import importlib.util
+
+
+def need(package: str, what: str) -> None:
+    """Fails, with what to do about it, if a package of the `sweep` extra is missing."""
+    if importlib.util.find_spec(package) is None:
+        raise ImportError(f'{what} need {package}: pip install ".[sweep]" in a clone')

@@ -1,0 +1,67 @@
+import io
+
+import numpy as np
+import pytest
+from results import make
+from rich.console import Console
+
+from momentum_optax.sweeps import load
+from momentum_optax.sweeps._extras import need
+from momentum_optax.sweeps.report import FILES, print_table, write
+
+
+def printed(result, **options):
+    out = io.StringIO()
+    print_table(result, console=Console(file=out, width=100), **options)
+    return out.getvalue()
+
+
+def test_the_table_says_what_it_shows():
+    text = printed(make([[[0.1, 0.5]] * 2, [[0.1, 0.9]] * 2], diverged=[(0, 1)]))
+    lines = [line.split() for line in text.splitlines()]
+    assert lines.index(["1", "m", "0.2", "0.9", "90.00%", "0.00%", "0"]) < lines.index(
+        ["2", "m", "0.1", "0.9", "50.00%", "0.00%", "1"]
+    )
+    assert "The best of 2 points x 2 seeds" in text
+    assert "Accuracy is the median over seeds and spread the range; 1 of 4 runs diverged." in text
+
+
+def test_losses_folds_pruned_runs_and_choices_have_words_of_their_own():
+    points = [{"act": "relu", "layers": 2, "nesterov": True}, {"act": "tanh", "layers": 3}]
+    text = printed(make(np.full((2, 1, 2, 2), 0.25), points=points, metric="test_loss", pruned={(1, 0, 1): 10}))
+    assert "Test loss is the median over seeds and folds" in text
+    assert "0 of 4 runs diverged, 1 stopped early." in " ".join(text.split())
+    rows = [line.split()[:4] for line in text.splitlines()]
+    assert ["1", "relu", "2", "True"] in rows
+    assert ["2", "tanh", "3", "0.25"] in rows
+
+
+def test_another_metric_ranks():
+    result = make([[[0.5, 0.5]], [[0.6, 0.6]]])
+    result.metrics["train_loss"] = np.float32([[[1, 1]], [[2, 2]]])
+    lines = printed(result, metric="train_loss").splitlines()
+    assert any(line.split()[:3] == ["1", "m", "0.1"] for line in lines)
+    with pytest.raises(KeyError, match="no metric 'f1'"):
+        printed(result, metric="f1")
+
+
+def test_a_folder_has_tables_numbers_and_pictures(tmp_path):
+    result = make(np.random.default_rng(0).uniform(size=(3, 2, 2)))
+    write(result, tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(FILES)
+    assert load(tmp_path).equals(result)
+    assert len(FILES) == 9
+    for path in tmp_path.glob("*.png"):
+        assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_sweep_without_accuracy_or_the_usual_hyperparameters_is_reported(tmp_path):
+    result = make([[[1.0, 2.0]], [[2.0, 3.0]]], points=[{"width": 8}, {"width": 16}], metric="reward")
+    write(result, tmp_path, metric="reward")
+    assert "Reward is the median" in printed(result)
+
+
+def test_a_missing_package_is_named():
+    need("numpy", "Tables")
+    with pytest.raises(ImportError, match="Pictures need no_such_package: pip install"):
+        need("no_such_package", "Pictures")
