@@ -18,12 +18,14 @@ class Method(NamedTuple):
         and each memory twice, or once where it is only read.
       twin: the same method in Optax, if there is one.
       torch: name of the class in `torch.optim` and its arguments, if there is one.
+      asks_previous: whether an update asks for `previous_gradient` too, one array more to read.
     """
 
     ours: optax.GradientTransformation
     moved: int
     twin: optax.GradientTransformation | None = None
     torch: tuple[str, dict[str, Any]] | None = None
+    asks_previous: bool = False
 
 
 METHODS = {
@@ -59,6 +61,9 @@ METHODS = {
     "schedule_free_adamw": Method(mo.schedule_free_adamw(LR), 7, optax.contrib.schedule_free_adamw(LR)),
     "nigt": Method(mo.nigt(LR), 5),
     "mars, approximate": Method(mo.mars(LR, approximate=True), 9),
+    # Both gradients once, or twice where they are limited; the params of the update before are only written.
+    "storm": Method(mo.storm(LR), 7, asks_previous=True),
+    "mars": Method(mo.mars(LR), 11, asks_previous=True),
     "lion": Method(mo.lion(LR), 5, optax.lion(LR)),
     "signum": Method(mo.signum(LR), 5, optax.signum(LR)),
     "tiger": Method(mo.tiger(LR, weight_decay=0.01), 6),  # the params once more for their size

@@ -72,18 +72,25 @@ class Program(NamedTuple):
     temporary: int
 
 
-def compile_update(tx: Any, apply: Callable[..., Any], tree: Any, options: dict[str, Any]) -> Program:
-    """Compiles one donated update of params with the shapes and dtypes of the tree."""
+def compile_update(
+    tx: Any, apply: Callable[..., Any], tree: Any, options: dict[str, Any], *, asks_previous: bool = False
+) -> Program:
+    """Compiles one donated update of params with the shapes and dtypes of the tree.
+
+    Where it asks for the previous gradient too, the gradients are a pair of trees.
+    """
 
     def update(params, state, gradients):
-        updates, state = tx.update(gradients, state, params)
+        gradients, extra = (gradients[0], {"previous_gradient": gradients[1]}) if asks_previous else (gradients, {})
+        updates, state = tx.update(gradients, state, params, **extra)
         return apply(params, updates), state
 
     state = jax.eval_shape(tx.init, tree)
     jax.clear_caches()
     gc.collect()
     marks = [time.process_time()]
-    traced = jax.jit(update, donate_argnums=(0, 1)).trace(tree, state, tree)
+    gradients = (tree, tree) if asks_previous else tree
+    traced = jax.jit(update, donate_argnums=(0, 1)).trace(tree, state, gradients)
     marks.append(time.process_time())
     lowered = traced.lower()
     marks.append(time.process_time())
@@ -160,13 +167,16 @@ def measure(name: str, shapes: Shapes, dtype: Any, rounds: int, options: dict, a
     start = time.perf_counter()
     while not built["ours"] or (time.perf_counter() - start < again and len(built["ours"]) < 9):
         for side in sorted(sides, reverse=len(built["ours"]) % 2 == 0):  # the twin first, then by turns
-            built[side].append(compile_update(*sides[side], tree, options))
+            built[side].append(compile_update(*sides[side], tree, options, asks_previous=method.asks_previous))
 
     rng = np.random.default_rng(0)
     params = [jnp.asarray(rng.standard_normal(shape, np.float32), dtype) for shape in shapes]
     gradients = [jnp.asarray(rng.standard_normal(shape, np.float32), dtype) for shape in shapes]
     size = sum(p.size for p in params)
-    runs = {side: stepper(built[side][0], tx, params, gradients) for side, (tx, _) in sides.items()}
+    given: Any = gradients
+    if method.asks_previous:
+        given = gradients, [g + jnp.asarray(rng.standard_normal(g.shape, np.float32), dtype) for g in gradients]
+    runs = {side: stepper(built[side][0], tx, params, given) for side, (tx, _) in sides.items()}
     torch_runs = torch_steppers(*method.torch, params, gradients) if method.torch else {}
     times = machine.interleave(runs | torch_runs | {"probe": machine.bandwidth_probe(size)}, rounds)
 

@@ -25,12 +25,12 @@ from .coefficients.layerwise import layerwise as layerwise
 from .coefficients.mixtures import log_spaced_betas as log_spaced_betas
 from .coefficients.mixtures import mean_age_weights as mean_age_weights
 from .convert import convert as convert
+from .directions._orthogonalize import orthogonalize as orthogonalize
 from .directions.add_cautious_decayed_weights import add_cautious_decayed_weights as add_cautious_decayed_weights
 from .directions.centralize import centralize as centralize
 from .directions.cube_root_sum import cube_root_sum as cube_root_sum
 from .directions.divide import divide as divide
 from .directions.gradient_correction import gradient_correction as gradient_correction
-from .directions._orthogonalize import orthogonalize as orthogonalize
 from .directions.orthogonal_factor import orthogonal_factor as orthogonal_factor
 from .directions.orthograd import orthograd as orthograd
 from .directions.root_deviation import root_deviation as root_deviation

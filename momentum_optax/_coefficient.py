@@ -11,6 +11,7 @@ these that is a prefix of the params. Four steps lead from there to arithmetic:
 The value of a traced array is never looked at.
 """
 
+import itertools
 import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -87,6 +88,14 @@ def single(name: str, value: Any, accepted: Range = DECAY) -> Any:
     if not is_single(value):
         raise TypeError(f"{name} must be one number {accepted.text}, or a schedule of it; got the tree {value!r}.")
     return value
+
+
+def ordered(**numbers: Any) -> None:
+    """Raises a ValueError if of the numbers that are known, by their names, one is larger than the next."""
+    known = {n: value for n, value in numbers.items() if isinstance(value, Scalar) and not isinstance(value, Tracer)}
+    for one, other in itertools.pairwise(known):
+        if np.asarray(known[one]) > np.asarray(known[other]):
+            raise ValueError(f"{one} must be at most {other}; got {one}={known[one]!r} and {other}={known[other]!r}.")
 
 
 def _is_real(dtype: Any) -> bool:
@@ -204,7 +213,8 @@ def _unknown(values: Any, count: jax.Array) -> Any:
     index = -count
     operands = {}
     for i, value in constants.items():
-        pair = np.asarray([value, 0.0], jnp.result_type(float, value))  # of equal numbers, any would be known
+        dtype = jnp.result_type(float, value)
+        pair = np.stack([np.asarray(value, dtype), np.zeros((), dtype)])  # of equal numbers, any would be known
         one = jax.lax.dynamic_slice(pair, (index,), (1,), allow_negative_indices=False)
         operands[i] = jax.lax.squeeze(one, (0,))
     return structure.unflatten([operands.get(id(value), value) for value in leaves])

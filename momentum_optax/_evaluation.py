@@ -85,8 +85,19 @@ def holds(kind: type, state: optax.OptState) -> bool:
     return any(isinstance(x, kind) for x in jax.tree.leaves(pure(state), is_leaf=lambda x: isinstance(x, kind)))
 
 
+def _is_state(kind: type, x: Any) -> bool:
+    """Whether it is a state of the kind, or a chain with one; a model is none, whatever its methods are called."""
+    parts = jax.tree.leaves(x, is_leaf=lambda node: isinstance(node, kind))
+    return isinstance(x, tuple) and any(isinstance(node, kind) and isinstance(node, tuple) for node in parts)
+
+
 def _moved(method: str, kind: type, state: optax.OptState, params: optax.Params) -> optax.Params:
     """The params after every state of the kind has moved its own leaves."""
+    if isinstance(state, optax.GradientTransformation) or _is_state(kind, params):
+        raise TypeError(
+            f"{method} takes the state of an optimizer and then the params; got {type(state).__name__} and "
+            f"{type(params).__name__}."
+        )
     structure = jax.tree.structure(params)
     state, point = pure(state), pure(params)
     moved: set[int] = set()
@@ -119,6 +130,7 @@ def eval_params(
       (`schedule_free`, `lookahead`), the average; for all others, `params`.
 
     Raises:
+      TypeError: the state is a transformation, or it and the params have changed places.
       ValueError: two methods inside the state train the same params elsewhere, or none does and that is an error.
     """
     if missing not in ("params", "error"):
@@ -143,6 +155,7 @@ def lookahead_params(state: optax.OptState, params: optax.Params) -> optax.Param
       For `nesterov_lookahead`, `params + beta * velocity`; for all others, `params`.
 
     Raises:
+      TypeError: the state is a transformation, or it and the params have changed places.
       ValueError: two methods inside the state look ahead of the same params.
     """
     return _moved("lookahead_params", LooksAhead, state, params)

@@ -10,8 +10,6 @@ Four promises, kept here so that no method has to:
    compiler that donates buffers need not keep the old velocity beside the new one.
 """
 
-import functools
-import operator
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -156,7 +154,8 @@ def _zeros_like(p: Any, dtype: Any) -> jax.Array:
         x = jax.lax.real(p) if jnp.iscomplexobj(p) else p
         zero = jax.lax.full_like(x, 0)
         return jax.lax.convert_element_type(jax.lax.bitwise_and(jax.lax.lt(x, zero), jax.lax.gt(x, zero)), dtype)
-    sharding = getattr(p, "sharding", None)
+    # Params that are not bound to a device yet, as most are at first, may still go to where the data is; so may these.
+    sharding = getattr(p, "sharding", None) if getattr(p, "committed", True) else None
     return jnp.zeros(np.shape(p), dtype, device=sharding)
 
 
@@ -250,16 +249,6 @@ def shift(params: optax.Params, memory: Any, values: Any, *, sign: int) -> optax
         for p, m, value in zip(points, flat, grouping.spread(values, memory, is_leaf), strict=True)
     ]
     return structure.unflatten(moved)
-
-
-def inner_product(one: Any, other: Any) -> jax.Array:
-    """`Re <a, conj b>` over all leaves that are there, in at least float32."""
-
-    def leaf(a, b):
-        return jnp.sum(jnp.real(widen(a) * jnp.conj(widen(b))))
-
-    products = jax.tree.leaves(jax.tree.map(leaf, one, other))
-    return functools.reduce(operator.add, products, jnp.zeros((), jnp.result_type(float)))
 
 
 def widen_tree(updates: optax.Updates) -> optax.Updates:

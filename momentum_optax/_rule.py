@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from . import _leafwise as leafwise
+from . import _sums as sums
 from ._types import Deferred
 
 
@@ -92,12 +93,21 @@ def dot(one: list[jax.Array], other: list[jax.Array]) -> jax.Array:
 
     A leaf where it is not finite counts for 0: what has gone wrong in one layer does not decide for the others.
     """
-    if not one:
-        return jnp.zeros((), jnp.result_type(float))
-    # In one sum: a thousand leaves added one after the other take minutes to compile.
-    parts = jnp.stack([jnp.sum(jnp.real(a * jnp.conj(b))) for a, b in zip(one, other, strict=True)])
-    parts = parts.astype(jnp.promote_types(parts.dtype, jnp.result_type(float)))
-    return jnp.sum(jnp.where(jnp.isfinite(parts), parts, 0))
+    return dots((one, other))[0]
+
+
+def dots(*pairs: tuple[list[jax.Array], list[jax.Array]]) -> list[jax.Array]:
+    """The same for several pairs of such lists, in one pass."""
+
+    def total(parts: tuple[jax.Array, ...]) -> jax.Array:
+        # In one sum: a thousand leaves added one after the other take minutes to compile.
+        stacked = jnp.stack(parts)
+        stacked = stacked.astype(jnp.promote_types(stacked.dtype, jnp.result_type(float)))
+        return jnp.sum(jnp.where(jnp.isfinite(stacked), stacked, 0))
+
+    leaves = zip(*(zip(*pair, strict=True) for pair in pairs), strict=True)
+    rows = [sums.inner_products(*leaf) for leaf in leaves]
+    return list(map(total, zip(*rows, strict=True))) if rows else [jnp.zeros((), jnp.result_type(float)) for _ in pairs]
 
 
 def norm(leaves: list[jax.Array]) -> jax.Array:

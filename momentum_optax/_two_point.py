@@ -63,9 +63,9 @@ def wanted_gradients(
       What the loss gave, the gradient, and `previous_gradient` as the extra argument that it is, if there is one.
     """
     point = lookahead_params(state, params)
-    if second and holds(RemembersParams, state):
-        gradients = two_point_gradients(loss_fn, has_aux=True)
-        out, gradient, previous = gradients(point, previous_params(state, params))
+    # A method that remembers none of the params, such as `storm` at `a = 1`, gives them back as they are.
+    if second and holds(RemembersParams, state) and (before := previous_params(state, params)) is not params:
+        out, gradient, previous = two_point_gradients(loss_fn, has_aux=True)(point, before)
         return out, gradient, {"previous_gradient": previous}
     out, gradient = jax.value_and_grad(loss_fn, has_aux=True)(point)
     return out, gradient, {}
@@ -80,15 +80,16 @@ def given(previous_gradient: optax.Updates | None, updates: optax.Updates, metho
     )
     if previous_gradient is None and jax.tree.leaves(updates):
         raise ValueError(f"{method} needs previous_gradient, {advice}")
-    structure = jax.tree.structure(updates, is_leaf=grouping.is_none)
+    # Masks and partitions hand extra arguments on as they are, with what is masked out of the updates.
+    flat, structure = jax.tree.flatten(updates, is_leaf=grouping.is_absent)
     try:
         column = structure.flatten_up_to(previous_gradient)
     except ValueError as error:
         raise ValueError(f"previous_gradient does not have the structure of the updates: {error}") from None
-    flat = jax.tree.leaves(updates, is_leaf=grouping.is_none)
-    if any(p is None and g is not None for p, g in zip(column, flat, strict=True)):
+    pairs = list(zip(flat, column, strict=True))
+    if any(p is None and not grouping.is_absent(g) for g, p in pairs):
         raise ValueError(f"{method}: a leaf of previous_gradient is None where there is a gradient. It is {advice}")
-    return structure.unflatten([None if g is None else p for p, g in zip(column, flat, strict=True)])
+    return structure.unflatten([g if grouping.is_absent(g) else p for g, p in pairs])
 
 
 def copied(params: optax.Params, memory: Any) -> Any:

@@ -20,8 +20,8 @@ class Deferred:
 
     def _no_number(self, *_: object) -> NoReturn:
         raise TypeError(
-            f"{self!r} is no number before it has seen the params or the training. Methods of momentum_optax take it as "
-            "a coefficient; for those of Optax there is momentum_optax.rules.build."
+            f"{self!r} is no number before it has seen the params or the training. Methods of momentum_optax take it "
+            "as a coefficient; for those of Optax there is momentum_optax.rules.build."
         )
 
     __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = __pow__ = _no_number

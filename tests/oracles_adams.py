@@ -88,7 +88,7 @@ def yogi(
 ) -> np.ndarray:
     """Zaheer et al. 2018, Adaptive methods for nonconvex optimization, NeurIPS, algorithm 2.
 
-    Both memories start at `initial`, and both are debiased, as in TensorFlow Addons and torch_optimizer/yogi.py.
+    Both memories start at `initial`, and both are debiased, as in optax.yogi and torch_optimizer/yogi.py.
     """
     m, v, product, product2 = np.full_like(array(x0), initial), np.full_like(array(x0), initial), 1.0, 1.0
 

@@ -199,7 +199,9 @@ OWN_REFERENCE = {
 }
 OWN_REFERENCE["orthogonal_factor"] = "directions/test_orthogonalize.py"
 OWN_REFERENCE |= dict.fromkeys(("muon", "normuon", "scion", "wrappers.for_matrices"), "optimizers/test_muon.py")
-OWN_REFERENCE |= dict.fromkeys(("schedule_free", "schedule_free_sgd", "schedule_free_adamw"), "wrappers/test_schedule_free.py")
+OWN_REFERENCE |= dict.fromkeys(
+    ("schedule_free", "schedule_free_sgd", "schedule_free_adamw"), "wrappers/test_schedule_free.py"
+)
 OWN_REFERENCE |= dict.fromkeys(("storm", "adaptive_storm"), "optimizers/test_storm.py")
 OWN_REFERENCE |= dict.fromkeys(("mars", "gradient_correction", "two_point_difference"), "optimizers/test_mars.py")
 OWN_REFERENCE["nigt"] = "optimizers/test_nigt.py"

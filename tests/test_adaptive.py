@@ -255,5 +255,5 @@ def test_a_rule_in_a_method_of_optax_says_what_to_do_instead():
 
 
 def test_a_misspelled_argument_beside_a_rule_is_named_with_the_method():
-    with pytest.raises(TypeError, match="heavy_ball.*'bta'"):
+    with pytest.raises(TypeError, match=r"heavy_ball.*'bta'"):
         mo.heavy_ball(0.1, bta=mo.rules.alignment())

@@ -133,3 +133,34 @@ def test_intervals_are_of_paired_differences(tuning):
     # Of 100 values of which half are 3 and half 5, a mean of 100 draws has the deviation 1 / 10.
     np.testing.assert_allclose(tuning.bootstrap(np.array([3.0, 5.0] * 50)), [4, 3.8, 4.2], atol=0.03)
     assert "diverged" in tuning.difference(np.array([1.0, np.nan]), np.array([1.0, 1.0]))
+
+
+@pytest.fixture(scope="module")
+def race():
+    return importlib.import_module("race")
+
+
+def test_every_optimizer_races_or_says_why_not(race):
+    assert race.missing() == set()
+    assert not set(race.ABSENT) & set(race.CONTENDERS)
+
+
+def test_every_racer_has_as_many_trials_and_starts_from_a_default(race):
+    for name, contender in race.CONTENDERS.items():
+        assert (len(set(contender.values)), len(set(contender.learning_rates))) == (4, 6), name
+        contender.build(0.1, contender.values[0])
+
+
+def test_the_race_is_ranked_by_the_loss_on_unseen_data(race, capsys):
+    race.main(quick=True, problems=["digits"], methods=["heavy_ball", "lion"])
+    table = rows(capsys.readouterr().out)
+    losses = {cells[0]: float(cells[2]) for place, cells in table.items() if place.isdigit()}
+    assert set(losses) == {"heavy_ball", "lion"}
+    assert list(losses.values()) == sorted(losses.values())
+
+
+def test_compiling_is_compared_with_optax(capsys):
+    growth = importlib.import_module("compile_growth")
+    cells = growth.measure("heavy_ball", leaves=3, sizes=2, compiles=1)
+    assert cells[:3] == ["heavy_ball", "3", "2"]
+    assert float(cells[-1]) > 0

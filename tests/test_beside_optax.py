@@ -212,7 +212,9 @@ def test_parts_mix_in_one_chain():
 
 def test_each_has_optimizers_of_its_own():
     def takes_a_rate(function):
-        return inspect.isfunction(function) and next(iter(inspect.signature(function).parameters), "") == "learning_rate"
+        return (
+            inspect.isfunction(function) and next(iter(inspect.signature(function).parameters), "") == "learning_rate"
+        )
 
     modules = vars(optax) | vars(optax.contrib)
     theirs = {name for name, value in modules.items() if takes_a_rate(value) and not name.startswith(("_", "scale_"))}

@@ -142,6 +142,13 @@ def test_schedules_are_called_with_the_count_and_numbers_stay():
     np.testing.assert_allclose(now["w"], 0.3)
 
 
+@pytest.mark.parametrize("kind", [jnp.float16, jnp.bfloat16, np.float16, np.float64, jnp.float32, float])
+def test_constants_of_every_kind_are_the_same_when_compiled(kind):
+    tree = {"a": kind(0.5), "b": 0.25}
+    compiled = jax.jit(lambda count: coefficient.at(tree, count))(jnp.int32(3))
+    assert jax.tree.map(float, compiled) == {"a": 0.5, "b": 0.25}
+
+
 def test_schedules_count_in_float64_under_x64():
     with jax.enable_x64(True):
         value = coefficient.at(lambda count: count / 10, jnp.int32(3))

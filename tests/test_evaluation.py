@@ -1,5 +1,7 @@
 """Where to evaluate and where to take the gradient, found in any optimizer's state."""
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -132,3 +134,38 @@ def test_structures_that_differ_from_the_state_are_refused():
     _, state = after_one_update(mo.nesterov(0.5, 0.5))
     with pytest.raises(ValueError, match="do not have the structure of the state"):
         mo.eval_params(state, {"w": PARAMS["w"]})
+
+
+@pytest.mark.parametrize(("build", "look"), [*PAIRS, (mo.storm, mo.previous_params)])
+def test_arguments_in_the_wrong_places_are_an_error_and_not_an_answer(build, look):
+    tx = optax.chain(optax.clip(1.0), build(0.1))
+    message = f"{look.__name__} takes the state of an optimizer and then the params; got "
+    if look is not mo.previous_params:  # which finds no state of its kind in the first argument
+        with pytest.raises(TypeError, match=message + "dict and tuple"):
+            look(PARAMS, tx.init(PARAMS))
+        with pytest.raises(TypeError, match=message + "GradientTransformationExtraArgs and dict"):
+            look(tx, PARAMS)
+    else:
+        with pytest.raises(ValueError, match="no method in the state remembers"):
+            look(PARAMS, tx.init(PARAMS))
+
+
+def test_params_may_be_tuples_and_have_methods_of_any_name():
+    class Model(NamedTuple):
+        w: jax.Array
+
+    class Layered(nnx.Module):
+        def __init__(self):
+            self.w = nnx.Param(jnp.ones(3))
+
+        def eval_params(self, params):
+            raise AssertionError("nobody's state")
+
+    for params in ((jnp.ones(3), jnp.ones(2)), Model(jnp.ones(3))):
+        new, state = after_one_update(mo.nesterov(0.5, 0.5), params)
+        found = mo.eval_params(state, new)
+        np.testing.assert_allclose(jax.tree.leaves(found)[0], 0.5)
+        assert type(found) is type(params)
+    model = nnx.state(Layered(), nnx.Param)
+    new, state = after_one_update(mo.nesterov(0.5, 0.5), model)
+    np.testing.assert_allclose(jax.tree.leaves(mo.eval_params(state, new))[0], 0.5)

@@ -178,15 +178,21 @@ def test_optimizers_share_names_and_order(name):
     names = [p.name for p in own if p.name not in ("learning_rate", "lr_in_velocity")] + ["state_dtype"]
     direction = {p.name: p for p in parameters(resolve(f"scale_by_{name}"))}
     elsewhere = positional_in_optax(f"scale_by_{name}")
-    assert [n for n in direction if n in names or n not in elsewhere] == names
+    optional = {p.name for p in arguments_in_optax(f"scale_by_{name}") if p.kind is p.KEYWORD_ONLY}
+    assert optional <= set(direction)
+    assert [n for n in direction if n in names or n not in {*elsewhere, *optional}] == names
     for p in own:
         if p.name in direction:
             assert direction[p.name].default == elsewhere.get(p.name, p.default), f"scale_by_{name}: {p.name}"
             assert direction[p.name].kind == p.kind, f"scale_by_{name}: {p.name}"
 
 
-def positional_in_optax(name: str) -> dict[str, Any]:
-    """The positional arguments of the function of this name in Optax, with their defaults; none if there is none."""
+def arguments_in_optax(name: str) -> list[inspect.Parameter]:
+    """The arguments of the function of this name in Optax; none if there is none."""
     function = getattr(optax, name, None) or getattr(optax.contrib, name, None)
-    arguments = inspect.signature(function).parameters.values() if function else []
-    return {p.name: p.default for p in arguments if p.kind is p.POSITIONAL_OR_KEYWORD}
+    return list(inspect.signature(function).parameters.values()) if function else []
+
+
+def positional_in_optax(name: str) -> dict[str, Any]:
+    """The positional ones, with their defaults."""
+    return {p.name: p.default for p in arguments_in_optax(name) if p.kind is p.POSITIONAL_OR_KEYWORD}

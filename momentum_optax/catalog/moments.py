@@ -95,7 +95,7 @@ MOMENTS: tuple[Method, ...] = (
     Method(
         "root_factored", _root_factored, "direction", "how large gradients have been, of matrices by rows and columns",
         "rows <- b2 * rows + (1 - b2) * row means of |g|^2; columns likewise; "
-        "update <- sqrt((rows + eps_root) * (columns + eps_root) / mean of rows + eps_root) + eps",
+        "update <- sqrt(r * c / mean of r) + eps, r = debiased rows + eps_root, c = debiased columns + eps_root",
         'Shazeer and Stern (2018), "Adafactor: Adaptive Learning Rates with Sublinear Memory Cost"',
         "https://arxiv.org/abs/1804.04235",
         hyperparameters=(
@@ -129,7 +129,7 @@ MOMENTS: tuple[Method, ...] = (
     ),
     Method(
         "madgrad", madgrad, "optimizer", "all gradients since the start, divided by a cube root; averages the iterates",
-        "point <- start - sum of scale * g / (cbrt(sum of scale * |g|^2) + eps), scale = learning_rate * sqrt(t); "
+        "point <- start - sum of scale * g / (cbrt(sum of scale * |g|^2) + eps), scale = (learning_rate + eps) * sqrt(t); "
         "params <- momentum * params + (1 - momentum) * point",
         *_MADGRAD,
         hyperparameters=(

@@ -2,7 +2,7 @@
 
 import optax
 
-from .. import _leafwise as leafwise
+from .. import _sums as sums
 from .._method import Hyperparameter, Method
 from ..optimizers.heavy_ball import heavy_ball
 from ..optimizers.polyak_heavy_ball import polyak_heavy_ball
@@ -33,7 +33,7 @@ def _polyak_heavy_ball(f_star):
 
     def update(updates, state, params=None, *, value=None, **extra):
         if value is None:
-            value = leafwise.inner_product(updates, updates) / 2
+            value = sums.inner_product(updates, updates) / 2
         return tx.update(updates, state, params, value=value, **extra)
 
     return optax.GradientTransformationExtraArgs(tx.init, update)

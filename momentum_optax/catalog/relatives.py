@@ -78,6 +78,7 @@ RELATIVES: tuple[Method, ...] = (
             _EPS,
         ),
         decays=("b1", "b2", "b3"),
+        exceptions={"beta_matters": "it takes b3 = .2, and the slow average is not to be faster than the fast one"},
     ),
     Method(
         "simplified_ademamix", simplified_ademamix, "optimizer", "a decaying sum and the gradient under Adam's denominator",

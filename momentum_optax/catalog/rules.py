@@ -1,12 +1,10 @@
 """The rules: coefficients that watch the training, each at work in heavy ball."""
 
-import jax
-import jax.numpy as jnp
 import optax
 
 from .. import rules
-from .._leafwise import widen
 from .._method import Hyperparameter, Method
+from .._sums import inner_product
 from ..optimizers.heavy_ball import heavy_ball
 from ._shared import LEARNING_RATE
 
@@ -44,8 +42,7 @@ def _plateau(learning_rate, start, high, factor, patience):
     tx = heavy_ball(learning_rate, rules.plateau(start, high, factor, patience))
 
     def update(updates, state, params=None, **extra):
-        squares = [jnp.sum(jnp.square(jnp.abs(widen(g)))) for g in jax.tree.leaves(updates)]
-        value = sum(squares, jnp.zeros(())) / 2
+        value = inner_product(updates, updates) / 2
         return tx.update(updates, state, params, **{**extra, "value": value})
 
     return optax.GradientTransformationExtraArgs(tx.init, update)

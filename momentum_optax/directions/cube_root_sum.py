@@ -37,8 +37,8 @@ def cube_root_sum(
         second_moment <- second_moment + scale * |g|^2
         update        <- cbrt(second_moment) + eps
 
-    `madgrad` divides the sum of gradients by it, both with the scale `learning_rate * sqrt(count + 1)`. The root has
-    derivative 0 at 0, as that of `root_mean_square`.
+    `madgrad` divides the sum of gradients by it, both with the scale `(learning_rate + eps) * sqrt(count + 1)`. The
+    root has derivative 0 at 0, as that of `root_mean_square`.
 
     Args:
       scale: how much a squared gradient adds to the sum; finite and at least 0.

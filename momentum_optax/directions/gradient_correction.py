@@ -9,6 +9,7 @@ import optax
 from .. import _coefficient as coefficient
 from .. import _grouping as grouping
 from .. import _leafwise as leafwise
+from .. import _sums as sums
 from .._adaptive import adaptive
 from .._transformation import transformation
 from .._types import Coefficient
@@ -30,7 +31,7 @@ def _limited(tx: optax.GradientTransformationExtraArgs, max_norm: Any) -> optax.
         if previous_gradient is not None and jax.tree.leaves(updates):
             # Once more for the norms: behind a barrier the compiler does not see that they are the same; it keeps none.
             again, _ = corrected(jax.lax.optimization_barrier(updates))
-        squares = leafwise.emit(lambda g, u: jnp.sum((u * u.conj()).real), leafwise.widen_tree(updates), (again,))
+        squares = leafwise.emit(lambda g, u: sums.inner_products((u, u))[0], leafwise.widen_tree(updates), (again,))
 
         def leaf(g, u, square, limit):
             return u * (1 / jnp.maximum(1.0, leafwise.root(square) / limit))

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from .. import _leafwise as leafwise
+from .. import _sums as sums
 from .._rule import ratio
 from .._transformation import transformation
 
@@ -59,12 +60,8 @@ def orthograd() -> optax.GradientTransformationExtraArgs:
 def _across(g: jax.Array, p: jax.Array) -> jax.Array:
     if g.size < 2:
         return g
-    whole, length = _inner(g, g), _inner(p, p)
-    cosine = ratio(_inner(p, g), leafwise.root(whole) * leafwise.root(length))
+    whole, length, along = sums.inner_products((g, g), (p, p), (p, g))
+    cosine = ratio(along, leafwise.root(whole) * leafwise.root(length))
     rest = 1 - cosine**2  # of the squared length, found without another pass
     left = rest > jnp.finfo(whole.dtype).eps ** 0.5
-    return (g - ratio(_inner(p, g), length) * p) * jnp.where(left, 1 / leafwise.root(jnp.where(left, rest, 1)), 0)
-
-
-def _inner(a: jax.Array, b: jax.Array) -> jax.Array:
-    return jnp.sum((a * b.conj()).real)
+    return (g - ratio(along, length) * p) * jnp.where(left, 1 / leafwise.root(jnp.where(left, rest, 1)), 0)

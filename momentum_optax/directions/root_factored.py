@@ -11,6 +11,7 @@ import optax
 from .. import _coefficient as coefficient
 from .. import _grouping as grouping
 from .. import _leafwise as leafwise
+from .. import _sums as sums
 from .._adaptive import adaptive
 from .._transformation import increment, transformation, zero_count
 from .._types import Coefficient
@@ -119,7 +120,7 @@ def root_factored(
         def square_average(axis):
             def moved(g, s, b):
                 square = (g * g.conj()).real
-                return average(s, b, square if axis is None or not is_factored(g) else jnp.mean(square, axis))
+                return average(s, b, square if axis is None or not is_factored(g) else _mean(square, axis))
 
             return moved
 
@@ -148,3 +149,8 @@ def root_factored(
         return updates, RootFactoredState(increment(state.count), rows, columns, second_moment, weight)
 
     return transformation(init, update)
+
+
+def _mean(x: jax.Array, axis: int) -> jax.Array:
+    (total,) = sums.along((axis,), x)
+    return jnp.squeeze(total, axis) / x.shape[axis]

@@ -9,6 +9,7 @@ import optax
 from .. import _coefficient as coefficient
 from .. import _grouping as grouping
 from .. import _leafwise as leafwise
+from .. import _sums as sums
 from .._adaptive import adaptive
 from .._finish import finish
 from .._transformation import increment, transformation, zero_count
@@ -47,7 +48,7 @@ def _inverse_mean(sizes: Any, weights: Any) -> jax.Array:
     """One over the mean of the debiased second moments, over all numbers that have a gradient; finite if all are 0."""
     leaves = jax.tree.leaves(sizes, is_leaf=grouping.is_none)
     pairs = [(s, w) for s, w in zip(leaves, grouping.spread(weights, sizes), strict=True) if s is not None]
-    total = sum((jnp.sum(s) / w for s, w in pairs), jnp.zeros((), jnp.result_type(float)))
+    total = sum((sums.totals(s)[0] / w for s, w in pairs), jnp.zeros((), jnp.result_type(float)))
     return sum(s.size for s, _ in pairs) / jnp.where(total == 0, 1.0, total)
 
 

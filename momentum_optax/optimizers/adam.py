@@ -73,7 +73,8 @@ def adam(
       b2: how much of the average of their squares survives a step, in [0, 1).
       eps: added outside the root; finite and at least 0, in units of the gradient.
       eps_root: added inside the root; finite and at least 0, in units of the squared gradient.
-      mu_dtype: dtype of the average of gradients; `None` for `state_dtype`.
+      mu_dtype: dtype of the average of gradients; `None` for `state_dtype`. Steps are taken from the average as stored,
+        those of Optax from the one that is not yet rounded.
       nesterov: whether to weigh the newest gradient as the next average will: `nadam`.
       weight_decay: see `heavy_ball`; torch's `Adam` has another, before the averages: put `add_decayed_weights` first.
       mask: see `heavy_ball`.

@@ -41,6 +41,9 @@ def scale_by_ademamix(
     """
     b1, b3 = coefficient.check("b1", b1), coefficient.check("b3", b3)
     alpha = coefficient.check("alpha", alpha, coefficient.FINITE)
+    in_doubt = any(isinstance(b, jax.Array) for b in (b1, b3))  # someone's sweep, which may go anywhere
+    if not (in_doubt or coefficient.is_zero(b3) or coefficient.is_zero(alpha)):
+        coefficient.ordered(b1=b1, b3=b3)
     first = leafwise.first_dtype(mu_dtype, state_dtype)
     averages = blend((1.0, ema(b1, state_dtype=first)), (alpha, ema(b3, debias=False, state_dtype=first)))
     ratio = divide(averages, by=root_mean_square(b2, eps, eps_root, state_dtype=state_dtype))
@@ -81,7 +84,7 @@ def ademamix(
       learning_rate: see `heavy_ball`; about the distance of a step for each number, divided by `1 + alpha`.
       b1: how much of the fast average survives a step, in [0, 1); at a plain 0 none is kept.
       b2: how much of the mean square survives a step, in [0, 1).
-      b3: how much of the slow average survives a step, in [0, 1).
+      b3: how much of the slow average survives a step, in [0, 1); a number not below `b1`, but for a plain 0.
       alpha: how much the slow average weighs beside the fast one; finite. The paper takes 4 to 10.
       eps: added outside the root; finite and at least 0, in units of the gradient.
       eps_root: added inside the root; finite and at least 0, in units of the squared gradient.

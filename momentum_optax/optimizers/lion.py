@@ -1,7 +1,7 @@
 """Lion (Chen et al., 2023), written from the new memory."""
 
 import math
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +11,7 @@ from .. import _coefficient as coefficient
 from .. import _grouping as grouping
 from .. import _leafwise as leafwise
 from .._adaptive import adaptive
+from .._arguments import choice
 from .._finish import finish
 from .._transformation import increment, transformation, zero_count
 from .._types import Coefficient, Mask
@@ -36,6 +37,8 @@ def scale_by_lion(
     b2: Coefficient = 0.99,
     mu_dtype: jax.typing.DTypeLike | None = None,
     *,
+    mode: Literal["hard", "smooth", "refined"] = "hard",
+    smooth_beta: Coefficient = 1.0,
     state_dtype: jax.typing.DTypeLike | None = None,
 ) -> optax.GradientTransformationExtraArgs:
     """The direction of `lion`: the sign of an average that is more recent than the one it remembers.
@@ -54,33 +57,51 @@ def scale_by_lion(
       b1: see `lion`.
       b2: see `lion`.
       mu_dtype: see `lion`.
+      mode: what is made of the average `x`, as in Optax: "hard" its sign; "smooth" `tanh(smooth_beta * x)`; "refined"
+        `x` cut off at 1. Only the first has steps that do not depend on the size of gradients.
+      smooth_beta: 1 over the size at which a smooth sign becomes hard; finite and above 0.
       state_dtype: see `heavy_ball`.
+
+    Raises:
+      TypeError: a coefficient is no number, schedule or tree of these, or a dtype is not floating.
+      ValueError: a coefficient is out of range, `mode` is none of the three, or (at init) a tree does not fit the
+        params.
     """
+    choice("mode", mode, ("hard", "smooth", "refined"))
     b1, b2 = coefficient.check("b1", b1), coefficient.check("b2", b2)
+    smooth_beta = coefficient.check("smooth_beta", smooth_beta, coefficient.POSITIVE)
     dtype = leafwise.first_dtype(mu_dtype, state_dtype)
     last_gradients = any(map(coefficient.is_zero, jax.tree.leaves(b2)))
 
     def init(params: optax.Params) -> LionState:
         grouping.fit("b1", b1, params)
         grouping.fit("b2", b2, params)
+        grouping.fit("smooth_beta", smooth_beta, params)
         return LionState(zero_count(), leafwise.zeros(params, dtype, decay=b1))
 
     def remembered(g, v, b):
         return g if coefficient.is_zero(b) else average(v, b, g)
 
-    def direction(g, new, old, recent, b):
+    def mixed(g, new, old, recent, b):
         if coefficient.is_zero(recent):
-            return sign_of(g)
+            return g
         if coefficient.is_zero(b):
-            return sign_of(average(old, recent, g))
-        return sign_of(g + recent / b * (new - g))
+            return average(old, recent, g)
+        return g + recent / b * (new - g)
+
+    def direction(g, new, old, recent, b, steepness):
+        x = mixed(g, new, old, recent, b)
+        if mode == "refined":
+            return x / jnp.maximum(jnp.abs(x), 1)
+        return sign_of(x, 1 / steepness if mode == "smooth" else 0.0)
 
     def update(updates, state: LionState, params=None, **extra) -> tuple[optax.Updates, LionState]:
         del params, extra
         recent, now = coefficient.at(b1, state.count), _floored(coefficient.at(b2, state.count), state.velocity)
         value, velocity = leafwise.remember(remembered, updates, state.velocity, now)
         old = _kept(value, state.velocity) if last_gradients else value
-        updates = leafwise.emit(direction, updates, (value, old), recent, now)
+        steepness = coefficient.at(smooth_beta, state.count)
+        updates = leafwise.emit(direction, updates, (value, old), recent, now, steepness)
         return updates, LionState(increment(state.count), velocity)
 
     return transformation(init, update)

@@ -9,6 +9,7 @@ import optax
 from .. import _coefficient as coefficient
 from .. import _grouping as grouping
 from .. import _leafwise as leafwise
+from .. import _sums as sums
 from .._adaptive import adaptive
 from .._transformation import increment, transformation, zero_count
 from .._types import Coefficient
@@ -57,7 +58,8 @@ def nigt(
         params   <- theta + next_beta / (1 - next_beta) * step
 
     `eval_params(state, params)` returns `theta`, at which to evaluate. Where the velocity is 0 there is no step. The
-    first update is the state's, not a leaf's: a leaf whose first gradient comes later begins with `(1 - beta) * g`.
+    first update is the state's, not a leaf's: a leaf whose first gradient comes later begins with `(1 - beta) * g`. So
+    is the norm: a leaf that sits out (`None`) is led back by the norm of the others' last step, not of its own.
 
     Args:
       learning_rate: the length of a step, finite and at least 0; a number, a schedule, or a tree of these.
@@ -100,7 +102,7 @@ def nigt(
         count, first = increment(state.count), state.count == 0
         decay = jax.tree.map(lambda b: jnp.where(first, 0.0, b), state.beta)
         value, velocity = leafwise.remember(lambda g, v, b: b * v + (1 - b) * g, updates, state.velocity, decay)
-        norm = leafwise.root(leafwise.inner_product(value, value))
+        norm = leafwise.root(sums.inner_product(value, value))
         inverse = jnp.where(norm == 0, 0.0, 1 / jnp.where(norm == 0, 1.0, norm))
         rate = grouping.advance(
             lambda _, lr: lr * inverse, updates, state.rate, coefficient.at(learning_rate, state.count)

@@ -8,6 +8,7 @@ import optax
 
 from .. import _coefficient as coefficient
 from .. import _leafwise as leafwise
+from .. import _sums as sums
 from .._transformation import increment, transformation, zero_count
 from .._types import Scalar, Schedule
 
@@ -106,10 +107,10 @@ def polyak_heavy_ball(
         gap = jnp.maximum(leafwise.widen(value) - coefficient.at(f_star, state.count), 0)
         wide = leafwise.widen_tree(updates)
         past = leafwise.emit(lambda g, m: m, wide, (state.gradient,))
-        square = leafwise.inner_product(wide, wide)
+        square = sums.inner_product(wide, wide)
         h = _quotient(2 * gap, square)
         # Quotients first: the paper's products of squares would overflow.
-        r = _quotient(gap, state.gap) * _quotient(leafwise.inner_product(wide, past), square)
+        r = _quotient(gap, state.gap) * _quotient(sums.inner_product(wide, past), square)
         m = _quotient(-r, 1 + r)
         step, velocity = leafwise.remember(lambda g, v, h, m: m * v - (1 + m) * h * g, updates, state.velocity, h, m)
         _, gradient = leafwise.remember(lambda g, m: g, updates, state.gradient)

@@ -9,6 +9,7 @@ import optax
 from .. import _coefficient as coefficient
 from .. import _grouping as grouping
 from .. import _leafwise as leafwise
+from .. import _sums as sums
 from .._adaptive import adaptive
 from .._finish import finish
 from .._transformation import increment, transformation, zero_count
@@ -214,7 +215,7 @@ def adaptive_storm(
         a = jnp.minimum(1.0, now["c"] * jnp.square(state.learning_rate))
         wide = leafwise.widen_tree(updates)
         velocity, inner = carried(a).update(wide, state.inner_state, params, **extra)
-        square_sum = state.square_sum + leafwise.inner_product(wide, wide)
+        square_sum = state.square_sum + sums.inner_product(wide, wide)
         rate = now["k"] / jnp.cbrt(now["w"] + square_sum)
         updates = leafwise.emit(lambda g, v: -rate * v, updates, (velocity,))
         return updates, AdaptiveStormState(

@@ -10,6 +10,7 @@ import optax
 from .. import _coefficient as coefficient
 from .. import _grouping as grouping
 from .. import _leafwise as leafwise
+from .. import _sums as sums
 from .._adaptive import adaptive
 from .._finish import add_decayed_weights, join, scale_by_learning_rate
 from .._paths import Pattern, check_pattern, matches, paths
@@ -46,9 +47,9 @@ def _scale_by_params(
     def leaf(g, p, vector, least, row_by_row):
         if p.ndim < 2:
             return g * vector
-        axes = -1 if row_by_row else None
-        mean = jnp.mean((p * p.conj()).real, axes, keepdims=row_by_row) if p.size else jnp.zeros((), p.real.dtype)
-        return g * jnp.maximum(leafwise.root(mean), least)
+        square = sums.product(p, p)
+        (total,) = sums.along((-1,), square) if row_by_row else sums.totals(square)
+        return g * jnp.maximum(leafwise.root(total * (total.size / max(1, p.size))), least)
 
     def init(params: optax.Params) -> ScaleByParamsState:
         grouping.fit("vectors", vectors, params)

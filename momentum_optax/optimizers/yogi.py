@@ -68,8 +68,8 @@ def yogi(
         second_moment <- second_moment - (1 - b2) * sign(second_moment - |g|^2) * |g|^2
         params <- params - learning_rate * (velocity / weight1) / (sqrt(second_moment / weight2) + eps)
 
-    The paper has no weights and starts the velocity at 0. This is the convention of TensorFlow Addons, from where it
-    came to Optax. The arguments are Optax's, in its order.
+    The paper has no weights and starts the velocity at 0; TensorFlow Addons has weights and starts the velocity at 0,
+    too. This is the convention of Optax and of `torch_optimizer`. The arguments are Optax's, in its order.
 
     Args:
       learning_rate: see `adam`; the paper's is 10 times that of Adam.

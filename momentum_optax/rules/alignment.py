@@ -5,7 +5,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from .._rule import Rule, Seen, dot, norm, ratio
+from .. import _leafwise as leafwise
+from .._rule import Rule, Seen, dots, ratio
 from .._types import Scalar
 from ..schedules._values import below_one
 from ._numbers import number, ordered
@@ -36,7 +37,8 @@ class _Alignment(Rule):
 
     def decide(self, state: AlignmentState, seen: Seen):
         memory = seen.memory or []
-        cosine = ratio(dot(seen.gradients, memory), norm(seen.gradients) * norm(memory))
+        across, whole, length = dots((seen.gradients, memory), (seen.gradients, seen.gradients), (memory, memory))
+        cosine = ratio(across, leafwise.root(whole) * leafwise.root(length))
         agreement = self.decay * state.agreement + (1 - self.decay) * jnp.clip(cosine, -1, 1)
         beta = self.low + (self.high - self.low) * (1 + agreement) / 2
         return {"beta": below_one(beta)}, AlignmentState(agreement)

@@ -3,7 +3,7 @@
 import chex
 import jax.numpy as jnp
 
-from .._coefficient import FINITE, POSITIVE, Range
+from .._coefficient import FINITE, POSITIVE, Range, ordered
 from .._types import Scalar, Schedule
 from ._values import below_one, between, floats, number, progress
 
@@ -57,7 +57,7 @@ def ademamix_b3(b3: Scalar, steps: Scalar, b1: Scalar = 0.9) -> Schedule:
     gone one step of the way.
 
     Args:
-      b3: beta from the update of count `steps - 1` on, in (0, 1).
+      b3: beta from the update of count `steps - 1` on, in (0, 1), at least `b1`.
       steps: updates of the warm-up, above 0; the paper takes the whole run.
       b1: beta that the way starts from, in (0, 1).
 
@@ -79,6 +79,7 @@ def ademamix_b3(b3: Scalar, steps: Scalar, b1: Scalar = 0.9) -> Schedule:
       https://arxiv.org/abs/2409.03137
     """
     slow, fast = number("b3", b3, _INSIDE), number("b1", b1, _INSIDE)
+    ordered(b1=fast, b3=slow)
     length = number("steps", steps, POSITIVE)
 
     def schedule(count: chex.Numeric) -> chex.Numeric:

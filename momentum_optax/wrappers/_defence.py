@@ -9,6 +9,7 @@ import optax
 
 from .. import _coefficient as coefficient
 from .. import _leafwise as leafwise
+from .. import _sums as sums
 from .._paths import paths
 
 
@@ -24,10 +25,13 @@ def log_norm(leaves: list[jax.Array]) -> jax.Array:
     """
     parts = [part for x in map(leafwise.widen, leaves) for part in ((x.real, x.imag) if jnp.iscomplexobj(x) else (x,))]
     dtype = jnp.result_type(float, *parts)
-    sizes = [jnp.max(jnp.abs(x), initial=0).astype(dtype) for x in parts]
+    sizes = [sums.largest(jnp.abs(x)).astype(dtype) for x in parts]
     largest = jax.lax.stop_gradient(jnp.max(jnp.stack([jnp.zeros((), dtype), *sizes])))
-    unit = jnp.where((largest > 0) & (largest < jnp.inf), largest, 1)
-    squares = [jnp.sum(jnp.square(x / unit.astype(x.dtype)), dtype=dtype) for x in parts]
+    # Not beyond the limits, where its inverse is no number; what is left of the scale there does no harm.
+    limit = 2.0 ** (jnp.finfo(dtype).maxexp * 4 // 5)
+    unit = jnp.where((largest > 0) & (largest < jnp.inf), jnp.clip(largest, 1 / limit, limit), 1)
+    # Times the inverse: a compiler forms a quotient that is needed twice only once, and keeps it.
+    squares = [sums.totals(jnp.square(x.astype(dtype) * (1 / unit)))[0] for x in parts]
     total = jnp.sum(jnp.stack([jnp.zeros((), dtype), *squares]))
     zero = total == 0
     return jnp.where(zero, -jnp.inf, jnp.log(unit) + 0.5 * jnp.log(jnp.where(zero, 1, total)))

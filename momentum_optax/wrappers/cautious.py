@@ -7,6 +7,7 @@ import optax
 
 from .. import _coefficient as coefficient
 from .. import _leafwise as leafwise
+from .. import _sums as sums
 from .._transformation import extended, transformation
 from .._types import Scalar
 from ..directions.sign import agreement
@@ -74,8 +75,7 @@ def cautious(
         if not u.size:
             return u
         mask = way * agreement(u, g) > 0
-        # Counted in integers: a sum of ones in float32 stands still in large leaves.
-        mean = jnp.sum(mask, dtype=jnp.int32).astype(u.real.dtype) / mask.size
+        mean = sums.count(mask).astype(u.real.dtype) / mask.size
         return u * jnp.where(mask, 1 / jnp.maximum(mean, least), 0)
 
     def init(params: optax.Params) -> CautiousState:

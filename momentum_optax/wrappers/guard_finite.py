@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from .. import _grouping as grouping
+from .. import _sums as sums
 from .._paths import paths
 from .._transformation import extended, increment, transformation, zero_count
 from .._types import Scalar
@@ -88,7 +89,7 @@ def guard_finite(
 
     def update(updates, state: GuardFiniteState, params=None, **extra) -> tuple[optax.Updates, GuardFiniteState]:
         leaves, structure = jax.tree.flatten(updates, is_leaf=grouping.is_none)
-        broken = [jnp.bool_(False) if g is None else ~jnp.all(jnp.isfinite(g)) for g in leaves]
+        broken = [jnp.bool_(False) if g is None else sums.count(~jnp.isfinite(g)) > 0 for g in leaves]
         found = functools.reduce(operator.or_, broken, jnp.bool_(False))
         lost = jnp.bool_(False)
         if check_value:

@@ -10,6 +10,7 @@ import optax
 
 from .. import _grouping as grouping
 from .. import _leafwise as leafwise
+from .. import _sums as sums
 from .._arguments import choice, integer
 from .._paths import Pattern, check_pattern, listed, matches, paths, spelled
 from .._transformation import extended, transformation
@@ -186,7 +187,7 @@ def _present(path: str, g: Any, mask: Any, axis: int) -> jax.Array:
     """Which rows are present, in a shape that goes with the leaf."""
     others = tuple(i for i in range(g.ndim) if i != axis % g.ndim)
     if mask is None:
-        return jnp.any(g != 0, axis=others, keepdims=True)
+        return sums.count(g != 0, others) > 0 if others else g != 0
     if jnp.shape(mask) != (g.shape[axis],) or jnp.asarray(mask).dtype != bool:
         raise ValueError(
             f"row_mask of {path!r} must hold {g.shape[axis]} bools, one for each row; got shape {jnp.shape(mask)} and "

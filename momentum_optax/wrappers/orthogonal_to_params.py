@@ -7,6 +7,7 @@ import optax
 
 from .. import _coefficient as coefficient
 from .. import _leafwise as leafwise
+from .. import _sums as sums
 from .._rule import ratio
 from .._transformation import extended, transformation
 from .._types import Scalar
@@ -65,13 +66,10 @@ def orthogonal_to_params(
             return u
         others = tuple(i for i in range(g.ndim) if i != axis % g.ndim)
 
-        def inner(a, b):
-            return jnp.sum((a * b.conj()).real, others, keepdims=True)
-
         def invariant(pg, gg, pp, n):
             return jnp.all(jnp.abs(pg) <= limit / n**0.5 * jnp.sqrt(gg) * jnp.sqrt(pp))
 
-        pg, gg, pp, pu = inner(p, g), inner(g, g), inner(p, p), inner(p, u)
+        pg, gg, pp, pu = sums.along(others, *map(sums.product, (p, g, p, p), (g, g, p, u)))
         outputs = invariant(pg, gg, pp, g.size // g.shape[axis])
         whole = invariant(jnp.sum(pg), jnp.sum(gg), jnp.sum(pp), g.size)
         along = jnp.where(outputs, ratio(pu, pp), ratio(jnp.sum(pu), jnp.sum(pp)))

@@ -9,6 +9,7 @@ import optax
 
 from .. import _coefficient as coefficient
 from .. import _leafwise as leafwise
+from .. import _sums as sums
 from .._transformation import extended, increment, transformation, zero_count
 from .._types import Scalar, Schedule
 from ._restarting import moved, settle, start
@@ -141,9 +142,9 @@ def restart_when(
         elif isinstance(when, str):
             step = moved(updates, state.inner_state, new, params)
             if when == "gradient":
-                harmful = leafwise.inner_product(gradients, step) > 0
+                harmful = sums.inner_product(gradients, step) > 0
             else:
-                last = leafwise.root(leafwise.inner_product(step, step)).astype(last.dtype)
+                last = leafwise.root(sums.inner_product(step, step)).astype(last.dtype)
                 harmful = last < state.last
         else:
             harmful = when(increment(state.count).astype(jnp.result_type(int)))

@@ -9,9 +9,10 @@ import optax
 from .. import _coefficient as coefficient
 from .. import _grouping as grouping
 from .. import _leafwise as leafwise
+from .. import _sums as sums
 from .._memories import memories, velocities
 from .._paths import paths
-from .._rule import dot, norm, ratio
+from .._rule import ratio
 from .._transformation import extended, transformation
 from .._types import Scalar
 
@@ -80,7 +81,8 @@ def torque_aware(
             return g, old
         wide = leafwise.widen(g)
         velocity = way * sum(map(leafwise.widen, known[1:]), start=leafwise.widen(known[0]))
-        cosine = ratio(dot([wide], [velocity]), norm([wide]) * norm([velocity]))
+        across, whole, length = sums.inner_products((wide, velocity), (wide, wide), (velocity, velocity))
+        cosine = ratio(across, leafwise.root(whole) * leafwise.root(length))
         new = survives * old + (1 - survives) * cosine
         return leafwise.narrow((least + (1 + new) / 2) * wide, jnp.result_type(g)), new.astype(old.dtype)
 

@@ -78,6 +78,23 @@ def test_it_is_optax_lion(b1):
     assert_close(feed(mo.lion(0.1), GRADIENTS, params)[0], feed(optax.lion(0.1), GRADIENTS, params)[0])
 
 
+@pytest.mark.parametrize("mode", ["hard", "smooth", "refined"])
+def test_its_modes_are_those_of_optax(mode):
+    arguments = {"mode": mode, "smooth_beta": 2.5}
+    found, _ = feed(mo.scale_by_lion(0.9, 0.98, **arguments), 5 * MANY)
+    assert_close(found, feed(optax.scale_by_lion(0.9, 0.98, **arguments), 5 * MANY)[0])
+    small = np.mean(np.abs(found) < 0.5)
+    assert small == 0 if mode == "hard" else 0.1 < small < 0.9
+
+
+def test_each_leaf_has_its_own_smoothness():
+    tree, one = ({"w": 0.5, "b": moving(3.0)}, 0.5)
+    found, alone = (feed(mo.scale_by_lion(mode="smooth", smooth_beta=s), split(GRADIENTS))[0] for s in (tree, one))
+    assert_close(found["w"], alone["w"])
+    steepness = np.array([moving(3.0)(count) for count in range(40)])[:, None]
+    assert_close(found["b"]["deep"], np.tanh(steepness * 2 * np.arctanh(alone["b"]["deep"])), 1e-10)
+
+
 @pytest.mark.parametrize("b", [0.0, 0.5, 0.9, moving(0.99)])
 def test_with_equal_decays_it_is_signum(b):
     signs, states = feed(mo.scale_by_lion(b, b), MANY)
@@ -165,3 +182,9 @@ def test_numbers_out_of_range_are_refused_by_name():
         mo.lion(0.1, mu_dtype=jnp.int32)
     with pytest.raises(ValueError, match="b1 is a tree that does not fit"):
         mo.lion(0.1, {"x": 0.9}).init({"w": jnp.ones(2)})
+    with pytest.raises(ValueError, match="smooth_beta is a tree that does not fit"):
+        mo.scale_by_lion(smooth_beta={"x": 0.9}).init({"w": jnp.ones(2)})
+    with pytest.raises(ValueError, match=r"smooth_beta must be finite and above 0; got 0\.0"):
+        mo.scale_by_lion(smooth_beta=0.0)
+    with pytest.raises(ValueError, match="mode must be one of 'hard', 'smooth', 'refined'; got 'soft'"):
+        mo.scale_by_lion(mode="soft")  # pyright: ignore[reportArgumentType]

@@ -152,6 +152,20 @@ def test_ademamix_without_the_slow_average_is_adam():
     assert len(kept) == 2
 
 
+def test_the_slow_average_of_ademamix_is_not_the_faster_one():
+    for build in (lambda **n: mo.ademamix(1e-3, **n), mo.scale_by_ademamix):
+        with pytest.raises(ValueError, match=r"b1 must be at most b3; got b1=0\.99 and b3=0\.9"):
+            build(b1=0.99, b3=0.9)
+    mo.ademamix(1e-3, b1=0.99, b3=0.99), mo.ademamix(1e-3, b1=0.99, b3=None)  # as long, and not there
+    mo.ademamix(1e-3, b1=0.99, b3=jnp.float32(0.9))  # in a sweep
+
+
+@pytest.mark.parametrize(("name", "few", "many"), [("b1", 0.2, 0.8), ("b2", 0.2, 0.8), ("b3", 0.92, 0.98)])
+def test_every_beta_of_ademamix_matters(name, few, many):
+    one, other = (updates_of(mo.scale_by_ademamix(**{name: value})) for value in (few, many))
+    assert np.max(np.abs(one[2] - other[2])) > 1e-2 * np.max(np.abs(one[2]))
+
+
 def test_ademamix_is_that_of_optax_also_under_the_schedules():
     schedules = {"b3": mo.schedules.ademamix_b3(0.999, 15, 0.9), "alpha": mo.schedules.ademamix_alpha(5.0, 15)}
     for numbers in ({"b3": 0.999, "alpha": 5.0}, schedules):

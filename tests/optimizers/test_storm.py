@@ -157,6 +157,38 @@ def test_masked_leaves_are_not_remembered():
     np.testing.assert_array_equal(previous["a"], 1.0)
 
 
+ONLY_W, NOT_W = {"w": True, "b": False}, {"w": False, "b": True}
+
+
+@pytest.mark.parametrize(
+    "around",
+    [
+        lambda tx: optax.chain(optax.masked(tx, ONLY_W), optax.masked(optax.sgd(0.05), NOT_W)),
+        lambda tx: optax.partition({"two": tx, "one": optax.sgd(0.05)}, {"w": "two", "b": "one"}),
+        lambda tx: mo.layerwise_chain({"w": tx, "b": optax.sgd(0.05)}),
+    ],
+    ids=["masked", "partition", "layerwise_chain"],
+)
+@pytest.mark.parametrize("tx", [mo.storm(0.05, 0.3), mo.mars(0.05, gamma=1.0)], ids=["storm", "mars"])
+def test_it_goes_with_other_methods_on_other_leaves(tx, around):
+    """Masks and partitions hand on the second gradient of all leaves, also of those that are masked out."""
+
+    def apart(params, shift):
+        return sum(jnp.sum(x**4 / 4 + (shift[0] + shift[1] * x) * x) for x in jax.tree.leaves(params))
+
+    params = split(jnp.asarray(START, jnp.float32))
+    alone = {"w": (params["w"], tx), "b": (params["b"], optax.sgd(0.05))}
+    step, together = mo.make_step(apart, around(tx), donate=False), params
+    state = around(tx).init(params)
+    for shift in jnp.asarray(SHIFTS[:4], jnp.float32):
+        together, state, _ = step(together, state, shift)
+    for name, (x, own) in alone.items():
+        step, state = mo.make_step(apart, own, donate=False), own.init(x)
+        for shift in jnp.asarray(SHIFTS[:4], jnp.float32):
+            x, state, _ = step(x, state, shift)
+        jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-5), together[name], x)
+
+
 def test_a_state_that_remembers_none_is_an_error():
     with pytest.raises(ValueError, match="previous_params: no method in the state remembers the params"):
         mo.previous_params(mo.heavy_ball(0.1).init(jnp.ones(2)), jnp.ones(2))
@@ -239,6 +271,15 @@ def test_a_previous_gradient_that_is_given_is_taken():
     x, state, _ = step(x, tx.init(x), 1.0)
     x, state, _ = step(x, state, 1.0, previous_gradient=jnp.asarray(3.0))
     np.testing.assert_allclose(x, -1.0 - (1.0 + 0.5 * (1.0 - 3.0)))
+
+
+def test_make_step_takes_one_gradient_where_nothing_is_remembered():
+    def programs(a):
+        tx, x = mo.storm(0.1, a), jnp.ones(())
+        return str(jax.make_jaxpr(mo.make_step(lambda x, batch: batch * x**2, tx))(x, tx.init(x), 1.0))
+
+    assert "[2]" in programs(0.5)  # two points in one vmapped pass
+    assert "[2]" not in programs(1.0)
 
 
 @pytest.mark.parametrize(

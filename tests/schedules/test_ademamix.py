@@ -41,6 +41,7 @@ def test_half_lives_grow_along_a_line():
         (lambda: schedules.ademamix_alpha(5.0, 0), "steps must be finite and above 0; got 0"),
         (lambda: schedules.ademamix_b3(1.0, 10), r"b3 must be in \(0, 1\); got 1.0"),
         (lambda: schedules.ademamix_b3(0.99, 10, 0.0), r"b1 must be in \(0, 1\); got 0.0"),
+        (lambda: schedules.ademamix_b3(0.9, 10, 0.99), "b1 must be at most b3; got b1=0.99 and b3=0.9"),
     ],
 )
 def test_bad_numbers_are_refused(call, message):

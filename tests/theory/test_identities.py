@@ -60,6 +60,42 @@ IDENTITIES = {
         lambda: params(mo.nesterov, learning_rate=A, beta=B),
         lambda: params(lambda **n: optax.sgd(**n, nesterov=True), learning_rate=A, momentum=B),
     ),
+    "AdEMAMix without the slow average is Adam": (
+        lambda: params(mo.ademamix, learning_rate=A, b1=B, alpha=0.0),
+        lambda: params(mo.adam, learning_rate=A, b1=B),
+    ),
+    "quasi-hyperbolic Adam of averages alone is Adam": (
+        lambda: params(mo.qhadam, learning_rate=A, b1=B, b2=0.999, nu1=1.0, nu2=1.0),
+        lambda: params(mo.adam, learning_rate=A, b1=B),
+    ),
+    "Adan that does not look ahead is Adam": (
+        lambda: params(mo.adan, learning_rate=A, b1=B, b2=0.0, b3=0.999, eps_root=0.0),
+        lambda: params(mo.adam, learning_rate=A, b1=B),
+    ),
+    "NAdam with constants is Optax's": (
+        lambda: params(mo.nadam, learning_rate=A, b1=B),
+        lambda: params(optax.nadam, learning_rate=A, b1=B),
+    ),
+    "LaProp without an average is RMSProp with debiased squares": (
+        lambda: params(mo.laprop, learning_rate=A, b1=0.0, b2=B, eps=1e-8),
+        lambda: params(mo.rmsprop, learning_rate=A, decay=B, eps_in_sqrt=False, bias_correction=True),
+    ),
+    "simplified AdEMAMix of the gradient alone is RMSProp, too": (
+        lambda: params(mo.simplified_ademamix, learning_rate=A / 3, b1=0.0, b2=B, alpha=2.0),
+        lambda: params(mo.rmsprop, learning_rate=A, decay=B, eps_in_sqrt=False, bias_correction=True),
+    ),
+    "Lion with equal decays is Signum": (
+        lambda: params(mo.lion, learning_rate=A, b1=B, b2=B, weight_decay=0.0),
+        lambda: params(mo.signum, learning_rate=A, beta=B),
+    ),
+    "a lookahead along the last step is nesterov": (
+        lambda: params(lambda **n: mo.ema_nesterov(mo.heavy_ball(A, beta=0.0), **n), beta=B, gamma=0.0),
+        lambda: params(mo.nesterov, learning_rate=A, beta=B),
+    ),
+    "a schedule-free method that trains at z is the inner one": (
+        lambda: params(mo.schedule_free_sgd, learning_rate=A, b1=0.0),
+        lambda: params(optax.sgd, learning_rate=A),
+    ),
 }
 
 
