@@ -38,6 +38,8 @@ def panels(steps: int) -> dict[str, dict[str, Callable[[jax.Array], jax.Array]]]
         "piecewise": {"warmup, .95, linear": s.piecewise(parts, [0.2, 0.8], steps=steps)},
         "from_half_life": {"batch doubled twice": s.from_half_life(10, batch)},
         "rescale_beta": {"demon": demon, "demon, k = 4": s.rescale_beta(demon, 4)},
+        "ademamix_b3": {"b3 = .999": s.ademamix_b3(0.999, steps / 2)},
+        "ademamix_alpha": {"alpha = .99": s.ademamix_alpha(0.99, steps / 2)},
     }
 
 
@@ -52,8 +54,8 @@ def style(axes, title: str, last: int) -> None:
 def draw(lines: dict[str, dict[str, np.ndarray]], warm: dict[str, np.ndarray], steps: int, file: str | Path) -> None:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(12, 7.6), layout="constrained")
-    grid = figure.add_gridspec(3, 4)
+    figure = Figure(figsize=(12, 10), layout="constrained")
+    grid = figure.add_gridspec(4, 4)
     counts = np.arange(steps)
     cells = [grid[i // 4, i % 4] for i in range(len(lines))]
     for (title, values), cell in zip(lines.items(), cells, strict=True):
@@ -65,7 +67,7 @@ def draw(lines: dict[str, dict[str, np.ndarray]], warm: dict[str, np.ndarray], s
         axes.set_ylim(low - 0.2 * (high - low), high)  # room for the legend
         axes.legend(fontsize=8, frameon=False, loc="lower center", ncols=2)
         style(axes, title, shown)
-    axes = figure.add_subplot(grid[2, 2:])
+    axes = figure.add_subplot(grid[3, :])
     other = axes.twinx()
     for i, restart in enumerate(np.flatnonzero(warm["restarts"])):
         axes.axvline(restart, 0, 0.83, color="0.8", lw=5, zorder=0, label=None if i else "restarts: velocity <- 0")

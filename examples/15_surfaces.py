@@ -16,7 +16,7 @@ import numpy as np
 
 import momentum_optax as mo
 
-PICTURE = Path(__file__).parents[1] / "docs" / "surfaces.png"
+PICTURE = Path(__file__).parents[1] / "docs/surfaces.png"
 # What the surface is, where it starts, its minimum, and what to show: x and y from, to.
 SURFACES = {
     "Rosenbrock": (lambda x, y: 100 * (y - x**2) ** 2 + (1 - x) ** 2, (-1.2, 1.0), 0.0, (-1.8, 1.8, -1.0, 2.6)),
@@ -36,11 +36,12 @@ METHODS = {
     "ademamix": lambda rate: mo.ademamix(rate, alpha=2.0, b3=0.99),
     "lion": lambda rate: mo.lion(rate, weight_decay=0.0),
 }
-LOOKS = [("#1b1b1b", "-"), ("#d1495b", "--"), ("#2e86ab", "-."), ("#8f8f8f", ":")]
+RATES, LOOKS = jnp.geomspace(1e-5, 1.0, 60), [("#1b1b1b", "-"), ("#d1495b", "--"), ("#2e86ab", "-."), ("#8f8f8f", ":")]
 
 
 def descend(build, surface, start, steps):
     """The points before each step and after the last, for each of the learning rates: `[rates, steps + 1, 2]`."""
+    start = jnp.asarray(start)
 
     def run(rate):
         tx = build(rate)
@@ -50,33 +51,30 @@ def descend(build, surface, start, steps):
             updates, state = tx.update(jax.grad(lambda p: surface(*p))(point), state, point)
             return (mo.apply_updates(point, updates), state), point
 
-        first = jnp.asarray(start)
-        (last, _), points = jax.lax.scan(step, (first, tx.init(first)), length=steps)
+        (last, _), points = jax.lax.scan(step, (start, tx.init(start)), length=steps)
         return jnp.concatenate([points, last[None]])
 
     return jax.jit(jax.vmap(run))
 
 
-def best(build, surface, start, steps, rates):
+def best(build, surface, start, steps):
     """The path of the learning rate with the lowest mean value along it."""
-    paths = np.asarray(descend(build, surface, start, steps)(rates), np.float64)
+    paths = np.asarray(descend(build, surface, start, steps)(RATES), np.float64)
     with np.errstate(over="ignore", invalid="ignore"):
         return paths[np.argmin(np.nan_to_num(surface(*np.moveaxis(paths, -1, 0)).mean(axis=-1), nan=np.inf))]
 
 
 def first_steps() -> dict[str, float]:
     """By how many degrees the first step misses the minimum, in the valley as it is and turned by 45 degrees."""
-    half = np.sqrt(0.5)
 
     def turned(x, y):
-        return (100 * (half * (x - y)) ** 2 + (half * (x + y)) ** 2) / 2
+        return (100 * (x - y) ** 2 + (x + y) ** 2) / 4
 
     found = {}
     for name, surface, start in (("valley", SURFACES["narrow valley"][0], (1.0, 1.0)), ("turned", turned, (2.0, 0.5))):
         for method in ("heavy_ball", "adam"):
-            path = np.asarray(descend(METHODS[method], surface, start, 1)(jnp.asarray([1e-3]))[0], np.float64)
-            step, goal = path[1] - path[0], -path[0]
-            cosine = step @ goal / np.linalg.norm(step) / np.linalg.norm(goal)
+            (a, b), *_ = np.asarray(descend(METHODS[method], surface, start, 1)(jnp.asarray([1e-3])), np.float64)
+            cosine = (b - a) @ -a / np.linalg.norm(b - a) / np.linalg.norm(a)
             found[f"{name}, {method}"] = float(np.degrees(np.arccos(np.clip(cosine, -1, 1))))
     return found
 
@@ -84,8 +82,7 @@ def first_steps() -> dict[str, float]:
 def draw(paths, file) -> None:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(13, 7), layout="constrained")
-    cells = figure.subplots(2, len(SURFACES))
+    cells = (figure := Figure(figsize=(13, 7), layout="constrained")).subplots(2, len(SURFACES))
     for column, (title, (surface, start, minimum, (x0, x1, y0, y1))) in enumerate(SURFACES.items()):
         x, y = np.meshgrid(np.linspace(x0, x1, 200), np.linspace(y0, y1, 200))
         height = np.log10(surface(x, y) - minimum + 1e-3)
@@ -93,19 +90,18 @@ def draw(paths, file) -> None:
             axes.contour(x, y, height, 14, colors="0.85", linewidths=0.8, linestyles="-")
             for name, (color, line) in zip(list(METHODS)[4 * row :], LOOKS, strict=False):
                 axes.plot(*paths[title][name].T, color=color, ls=line, lw=1.5, label=name)
-            axes.plot(*start, "o", color="k", ms=5)
+            axes.plot(*start, "ko")
             axes.set(xlim=(x0, x1), ylim=(y0, y1), xticks=[], yticks=[])
             if column == 0:
-                axes.legend(fontsize=8, frameon=True, framealpha=0.9, edgecolor="none", loc="lower left")
+                axes.legend(fontsize=8, framealpha=0.9, edgecolor="none", loc="lower left")
         cells[0, column].set_title(title, fontsize=11, loc="left")
     figure.savefig(file, dpi=90)
 
 
 def main(steps: int = 300, picture: str | Path | None = None) -> dict[str, dict[str, float]]:
     """The last value of each method above the minimum, by surface; under "first step" the degrees it misses by."""
-    rates = jnp.geomspace(1e-5, 1.0, 60)
     paths = {
-        title: {name: best(build, surface, start, steps, rates) for name, build in METHODS.items()}
+        title: {name: best(build, surface, start, steps) for name, build in METHODS.items()}
         for title, (surface, start, _, _) in SURFACES.items()
     }
     found = {"first step": first_steps()}

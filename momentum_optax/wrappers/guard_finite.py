@@ -12,6 +12,7 @@ from .. import _grouping as grouping
 from .. import _sums as sums
 from .._paths import paths
 from .._transformation import extended, increment, transformation, zero_count
+from .._two_point import given
 from .._types import Scalar
 from ._defence import limit, map_owned, select, zeroed
 
@@ -39,7 +40,7 @@ def guard_finite(
 ) -> optax.GradientTransformationExtraArgs:
     """Lets a gradient that is not finite pass by: no update, and the velocity stays what it was.
 
-        bad   <- any entry of g is NaN or infinite
+        bad   <- any entry of g (or of `previous_gradient`, if there is one) is NaN or infinite
         state <- state      if bad else tx's next state
         update <- 0         if bad else tx's update
 
@@ -89,7 +90,12 @@ def guard_finite(
 
     def update(updates, state: GuardFiniteState, params=None, **extra) -> tuple[optax.Updates, GuardFiniteState]:
         leaves, structure = jax.tree.flatten(updates, is_leaf=grouping.is_none)
-        broken = [jnp.bool_(False) if g is None else sums.count(~jnp.isfinite(g)) > 0 for g in leaves]
+        previous = extra.get("previous_gradient")
+        before = leaves if previous is None else structure.flatten_up_to(given(previous, updates, "guard_finite"))
+        broken = [
+            jnp.bool_(False) if g is None else sums.count(~jnp.isfinite(g) | ~jnp.isfinite(p)) > 0
+            for g, p in zip(leaves, before, strict=True)
+        ]
         found = functools.reduce(operator.or_, broken, jnp.bool_(False))
         lost = jnp.bool_(False)
         if check_value:
@@ -109,6 +115,9 @@ def guard_finite(
 
         # Zeros go in where nothing is to come out: a derivative through NaN would be NaN behind any select.
         tame = [g if g is None else zeroed(sits, g) for g, sits in zip(leaves, out, strict=True)]
+        if previous is not None:
+            beside = [p if p is None else zeroed(sits, p) for p, sits in zip(before, out, strict=True)]
+            extra["previous_gradient"] = structure.unflatten(beside)
         stepped, inner = inside.update(structure.unflatten(tame), state.inner_state, params, **extra)
         flat = structure.flatten_up_to(stepped)
         updates = structure.unflatten(u if u is None else zeroed(s, u) for u, s in zip(flat, out, strict=True))

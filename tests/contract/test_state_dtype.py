@@ -18,7 +18,7 @@ def public(name):
 def test_a_memory_that_cannot_hold_a_velocity_is_refused(name, state_dtype):
     first = [] if name == "polyak_heavy_ball" else [0.1]
     with pytest.raises((TypeError, ValueError), match="state_dtype"):
-        public(name)(*first, state_dtype=state_dtype).init(jnp.ones(3))
+        public(name)(*first, state_dtype=state_dtype).init({"kernel": jnp.ones((3, 3)), "bias": jnp.ones(3)})
 
 
 @pytest.mark.parametrize("name", ["trace", "ema", "difference", "root_mean_square"])

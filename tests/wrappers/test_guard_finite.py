@@ -126,6 +126,20 @@ def test_derivatives_through_a_guarded_step_are_finite():
     np.testing.assert_allclose(derivative, (-0.1 * (1 + 2), -0.1 * (1.5 + 1.75)), rtol=1e-6)
 
 
+@pytest.mark.parametrize("per_leaf", [False, True])
+def test_the_other_gradient_of_the_batch_is_guarded_too(per_leaf):
+    tx, params = guard_finite(mo.storm(0.1), per_leaf=per_leaf), {"a": jnp.ones(2), "b": jnp.ones(2)}
+    state = tx.init(params)
+    _, state = tx.update(params, state, params, previous_gradient=params)
+    spoilt = {"a": jnp.array([1.0, jnp.nan]), "b": jnp.ones(2)}
+    updates, after = tx.update(params, state, params, previous_gradient=spoilt)
+    assert int(after.total_notfinite) == 1
+    np.testing.assert_array_equal(updates["a"], 0)
+    assert np.any(updates["b"]) == per_leaf
+    updates, _ = tx.update(params, after, params, previous_gradient=params)
+    assert all(np.isfinite(u).all() and np.any(u) for u in updates.values())
+
+
 def test_bad_arguments():
     with pytest.raises(ValueError, match="max_consecutive"):
         guard_finite(mo.heavy_ball(0.1), max_consecutive=-1)
