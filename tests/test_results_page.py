@@ -8,7 +8,7 @@ from momentum_optax.catalog import CATALOG
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 PAGE = (BENCHMARKS / "RESULTS.md").read_text()
-# These are not timed: they are made of the parts of others that are, or (polyak_heavy_ball, adaptive_storm) have no learning rate.
+# These are not timed: they are made of the parts of others that are, or have no learning rate.
 UNTIMED = {"nesterov_lookahead", "srsgd", "polyak_heavy_ball", "adaptive_storm"}
 UNTIMED |= {"compat.keras_sgd", "compat.keras_nadam", "compat.keras_rmsprop"}
 UNTIMED |= {"muon", "normuon", "scion"}  # benchmarks/muon.py
