@@ -14,6 +14,7 @@ minutes of it for each method.
 
 import argparse
 import gc
+import inspect
 import math
 import os
 import statistics
@@ -90,7 +91,8 @@ def compile_update(
     gc.collect()
     marks = [time.process_time()]
     gradients = (tree, tree) if asks_previous else tree
-    traced = jax.jit(update, donate_argnums=(0, 1)).trace(tree, state, gradients)
+    # What is only overwritten is given back as well, or it would be found anew at every update.
+    traced = jax.jit(update, donate_argnums=(0, 1), keep_unused=True).trace(tree, state, gradients)
     marks.append(time.process_time())
     lowered = traced.lower()
     marks.append(time.process_time())
@@ -123,13 +125,15 @@ def torch_steppers(name: str, arguments: dict[str, Any], params: Any, gradients:
     def copies(tree):
         return [torch.from_numpy(np.array(x, np.float32)).to(getattr(torch, x.dtype.name)) for x in tree]
 
-    shared, runs = copies(gradients), {}
+    shared, runs, optimizer = copies(gradients), {}, getattr(torch.optim, name)
     kinds = {"plain": {"foreach": False}, "foreach": {"foreach": True}, "fused": {"fused": True}}
     for kind, flag in kinds.items():
+        if not flag.keys() <= inspect.signature(optimizer).parameters.keys():
+            continue  # not every optimizer is fused
         leaves = copies(params)
         for leaf, gradient in zip(leaves, shared, strict=True):
             leaf.requires_grad_().grad = gradient
-        runs[f"torch {kind}"] = getattr(torch.optim, name)(leaves, lr=LR, **arguments, **flag).step
+        runs[f"torch {kind}"] = optimizer(leaves, lr=LR, **arguments, **flag).step
     return runs
 
 
