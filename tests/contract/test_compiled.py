@@ -31,6 +31,9 @@ REMAINS |= {"outer_momentum": (1, 2)}
 REMAINS |= {"lookahead": (0, 1), "rules.lipschitz_ratio": (0, 1), "track": (0, 1)}
 # So is a velocity of which it depends on the gradient whether it takes the place of the old one.
 REMAINS |= {"wrappers.guard_finite": (0, 1), "wrappers.skip_spikes": (0, 1)}
+# Newer compilers write out what is dear and used twice: a power and Newton's step on it, and a corrected gradient.
+if jax.__version_info__ >= (0, 11):
+    REMAINS |= {"cube_root_sum": (1, 2), "madgrad": (1, 2), "mars": (0, 2)}
 
 DTYPES = [jnp.float32, jnp.bfloat16]
 
