@@ -18,7 +18,7 @@ import optax
 from tuning import PROBLEMS, SEEDS, Chosen, Contender, compare, difference
 
 import momentum_optax as mo
-from momentum_optax.sweeps.run import cpu_count
+from momentum_optax.sweeps.cores import cpu_count
 
 
 def yellowfin(rate, decay):

@@ -20,7 +20,7 @@ from tuning import PROBLEMS, Chosen, Contender, compare, difference
 
 import momentum_optax as mo
 from momentum_optax.catalog import CATALOG
-from momentum_optax.sweeps.run import cpu_count
+from momentum_optax.sweeps.cores import cpu_count
 
 SEEDS = tuple(range(5))
 BETAS, SECOND = [0.9, 0.0, 0.7, 0.97], [0.999, 0.9, 0.98, 0.9999]

@@ -100,13 +100,14 @@ def trial(contender: Contender, problem: Problem, batch_size: int) -> Trial:
     n = problem.validation
     plain = supervised(
         problem.model,
+        cross_entropy,
         problem.data,
         optimizer=lambda hp: contender.build(hp["learning_rate"], hp["own"]),
         batch_size=batch_size,
         metrics={
-            "choosing": lambda predictions, targets: cross_entropy(predictions[:n], targets[:n]),
-            "unseen": lambda predictions, targets: cross_entropy(predictions[n:], targets[n:]),
-            "accuracy": lambda predictions, targets: accuracy(predictions[n:], targets[n:]),
+            "choosing": lambda predictions, targets: cross_entropy(predictions[:n], targets[:n]).mean(),
+            "unseen": lambda predictions, targets: cross_entropy(predictions[n:], targets[n:]).mean(),
+            "accuracy": lambda predictions, targets: accuracy(predictions[n:], targets[n:]).mean(),
         },
     )
 

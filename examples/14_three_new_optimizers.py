@@ -16,7 +16,7 @@ import optax
 
 import momentum_optax as mo
 from momentum_optax.problems import digits
-from momentum_optax.sweeps import grid, supervised, sweep
+from momentum_optax.sweeps import cross_entropy, grid, supervised, sweep
 
 RATES = [0.001, 0.003, 0.01, 0.03]
 
@@ -52,7 +52,10 @@ def main(steps: int = 300, seeds: int = 3) -> dict[str, float]:
     found = {}
     for name, build in {"adam": lambda rate, beta: mo.adam(rate), **COMPOSED}.items():
         trial = supervised(
-            digits.MLP, digits.load(), optimizer=lambda hp, build=build: build(hp["learning_rate"], hp["beta"])
+            digits.MLP,
+            cross_entropy,
+            digits.load(),
+            optimizer=lambda hp, build=build: build(hp["learning_rate"], hp["beta"]),
         )
         result = sweep(trial, grid(learning_rate=RATES, beta=[0.97]), seeds=seeds, steps=steps)
         accuracy = np.nan_to_num(result.final().mean(axis=1))

@@ -1,27 +1,14 @@
 """Methods of the catalogue on the digits: what a comparison of them is made of."""
 
 import dataclasses
-import functools
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import optax
 
 from ..catalog import Method
-from ..sweeps import Points, Progress, SweepResult, Trial, grid, join, supervised, sweep
-
-
-@dataclasses.dataclass(frozen=True)
-class Options:
-    """What a sweep was asked for, defaults filled in."""
-
-    method: list[str]
-    learning_rate: list[float]
-    beta: list[float]
-    seeds: int
-    steps: int
-    batch_size: int
+from ..sweeps import Points, Trial, cross_entropy, grid, supervised
 
 
 def beta_name(row: Method) -> str | None:
@@ -29,30 +16,51 @@ def beta_name(row: Method) -> str | None:
     return next((name for name in row.decays if name in ("beta", "momentum")), None)
 
 
-def points(row: Method, rates: Sequence[float], betas: Sequence[float]) -> Points:
-    """The points of a method: learning rates x betas, or learning rates alone if it has no beta."""
-    return grid(learning_rate=rates, **({"beta": betas} if beta_name(row) else {}))
+def points(rows: Sequence[Method], rates: Sequence[float], betas: Sequence[float]) -> Points:
+    """For each method learning rates x betas, or learning rates alone if it has no beta."""
+    names = [row.name for row in rows]
+    having = [row.name for row in rows if beta_name(row)]
+    if not having:
+        return grid(method=names, learning_rate=rates)
+    found = grid(method=names, learning_rate=rates, beta=betas)
+    return found if having == names else found.only_when("beta", method=having)
 
 
-def trials(rows: Sequence[Method], batch_size: int) -> list[Trial]:
-    """A trial for each method, its hyperparameters at their defaults where the points say nothing.
+def with_methods(points: Points, rows: Sequence[Method]) -> Points:
+    """Points of the user's own, for each method if they name none.
+
+    Raises:
+      ValueError: a method does not have a hyperparameter.
+    """
+    if "method" not in points.names:
+        points = grid(method=[row.name for row in rows]) * points
+    known = {row.name: list(row.defaults) for row in rows}
+    for point in points:
+        for name in point:
+            if name not in ("method", *known[point["method"]]):
+                raise ValueError(f"{point['method']} has no {name!r}; it has {', '.join(known[point['method']])}.")
+    return points
+
+
+def trial(rows: Sequence[Method], batch_size: int) -> Trial:
+    """Digits, learned by the method that the points name, whose hyperparameters are else at their defaults.
 
     Raises:
       ValueError: there are fewer samples than a batch has.
     """
     from . import digits
 
-    def build(row: Method, hyper: Mapping[str, Any]) -> optax.GradientTransformation:
+    known = {row.name: row for row in rows}
+
+    def optimizer(hyper: Mapping[str, Any]) -> optax.GradientTransformation:
+        row = known[hyper["method"]]
         names = {"beta": beta_name(row) or "beta"}
-        given = {names.get(name, name): value for name, value in hyper.items()}
+        given = {names.get(name, name): value for name, value in hyper.items() if name != "method"}
         return row.build(**row.defaults | given)
 
-    made = [
-        supervised(digits.MLP, digits.load(), optimizer=functools.partial(build, row), batch_size=batch_size)
-        for row in rows
-    ]
-    # The same model, so that its first params are compiled once.
-    return [dataclasses.replace(trial, draw=made[0].draw) for trial in made]
+    made = supervised(digits.MLP, cross_entropy, digits.load(), optimizer=optimizer, batch_size=batch_size)
+    more = {"problem": digits.DESCRIPTION, "methods": {row.name: row.defaults for row in rows}}
+    return dataclasses.replace(made, settings={**made.settings, **more})
 
 
 def evaluation_interval(steps: int) -> int:
@@ -60,30 +68,3 @@ def evaluation_interval(steps: int) -> int:
     wanted = min(max(5, steps // 50), 200)
     near = [n for n in range(math.ceil(wanted / 2), 2 * wanted + 1) if steps % n == 0]
     return min(near, key=lambda n: abs(math.log(n / wanted)), default=min(wanted, steps))
-
-
-def sweeps(
-    rows: Sequence[Method], options: Options, progress: Callable[[Progress], None] | None = None
-) -> Iterator[SweepResult]:
-    """Sweeps one method after the other."""
-    every = evaluation_interval(options.steps)
-    for row, trial in zip(rows, trials(rows, options.batch_size), strict=True):
-        yield sweep(
-            trial,
-            points(row, options.learning_rate, options.beta),
-            seeds=options.seeds,
-            steps=options.steps,
-            evaluate_every=every,
-            label=row.name,
-            progress=progress,
-        )
-
-
-def together(results: Sequence[SweepResult], rows: Sequence[Method], options: Options) -> SweepResult:
-    """One result of the first methods' results, with all in its settings that it takes to repeat it."""
-    from . import digits
-
-    result = join(results)
-    defaults = {row.name: row.defaults for row in rows[: len(results)]}
-    more = {"problem": digits.DESCRIPTION, "methods": defaults, "arguments": dataclasses.asdict(options)}
-    return dataclasses.replace(result, settings={**result.settings, **more})

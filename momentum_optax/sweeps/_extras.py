@@ -3,7 +3,7 @@
 import importlib.util
 
 
-def need(package: str, what: str) -> None:
-    """Fails, with what to do about it, if a package of the `sweep` extra is missing."""
+def need(package: str, what: str, extra: str = "sweep") -> None:
+    """Fails, with what to do about it, if a package of an extra is missing."""
     if importlib.util.find_spec(package) is None:
-        raise ImportError(f'{what} need {package}: pip install ".[sweep]" in a clone')
+        raise ImportError(f'{what} need {package}: pip install ".[{extra}]" in a clone')

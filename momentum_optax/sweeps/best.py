@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 import numpy as np
 
 if TYPE_CHECKING:
+    from .history import History
     from .results import SweepResult
 
 Mode = Literal["max", "min"]
@@ -117,13 +118,14 @@ def order(found: Scores, mode: Mode, *ties: np.ndarray) -> np.ndarray:
     return np.lexsort((*reversed(ties), value, -found.reached, found.diverged))
 
 
-def default_metric(result: "SweepResult") -> str:
-    """`test_accuracy`, or else `test_loss`, or else the first metric that is measured on tests."""
-    preferred = ("test_accuracy", "test_loss", *(name for name in result.metrics if name != "train_loss"))
+def default_metric(result: "SweepResult | History") -> str:
+    """The accuracy, or else the loss, in validation, or else in tests; or else the first that is not of training."""
+    known = (f"{part}_{name}" for part in ("validation", "test") for name in ("accuracy", "loss"))
+    preferred = (*known, *(name for name in result.metrics if name != "train_loss"))
     return next((name for name in preferred if name in result.metrics), "train_loss")
 
 
-def check_metric(result: "SweepResult", metric: str | None) -> str:
+def check_metric(result: "SweepResult | History", metric: str | None) -> str:
     """The metric, or the default one for `None`; a KeyError if there is none of this name."""
     metric = default_metric(result) if metric is None else metric
     if metric not in result.metrics:

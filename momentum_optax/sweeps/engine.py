@@ -1,124 +1,265 @@
-"""All runs of a sweep as one compiled program, advanced one rung at a time."""
+"""All runs of one structure, under way: a rectangle `[rows, points]`, trained batch by batch."""
 
-import functools
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+import dataclasses
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from .lanes import Lanes, pad
-from .points import Reader
-from .trial import Trial
+from . import memory
+from .lanes import Lanes, again
+from .placement import Placement, key_kinds
+from .trainer import Rung, Trainer
+
+SHARE = 0.9
+"""How much of the free memory is used."""
 
 
-@functools.lru_cache(maxsize=16)
-def _program(init, fetch, step, evaluate, chunk: tuple[int, int], mesh: Mesh):
-    """The start and one rung; cached, so that a second sweep of the same trial compiles nothing."""
-    down, across = chunk
+@dataclasses.dataclass(eq=False)
+class Batch:
+    """Runs that are trained at the same time.
 
-    def start_block(hyper, drawn):
-        over_points = jax.vmap(lambda h, d: init(Reader(h), d), (0, None))
-        return jax.vmap(over_points, (None, 0))(hyper, drawn)
+    Attributes:
+      rows: which of the rows, `[R]`; the last may be repeated.
+      points: which of the points, `[P]`; the last may be repeated.
+      hyper: their hyperparameters, `[R, P]` each, on the devices.
+      state: their states, `[R, P, ...]`; on the host if those of all batches do not fit on the devices.
+    """
 
-    def rung_block(hyper, state, items, data):
-        def lane(hyper, state, items):
-            hyper = Reader(hyper)
-            state, losses = jax.lax.scan(lambda s, item: step(hyper, s, fetch(data, item)), state, items)
-            return state, losses, dict(evaluate(hyper, state, data))
-
-        def seed(state_and_items):
-            # `items` is not mapped over points: a batch is fetched once for all points of its seed.
-            state, items = state_and_items
-            return jax.lax.map(lambda hs: lane(hs[0], hs[1], items), (hyper, state), batch_size=across)
-
-        return jax.lax.map(seed, (state, items), batch_size=down)
-
-    points, seeds, both = PartitionSpec("points"), PartitionSpec("seeds"), PartitionSpec("seeds", "points")
-    # check_vma=False: a scan whose first state does not depend on the mesh (zeros, say) would be refused.
-    sharded = functools.partial(jax.shard_map, mesh=mesh, out_specs=both, check_vma=False)
-    start = jax.jit(sharded(start_block, in_specs=(points, seeds)))
-    rung = jax.jit(sharded(rung_block, in_specs=(points, both, seeds, PartitionSpec())), donate_argnums=1)
-    return start, rung
+    rows: np.ndarray
+    points: np.ndarray
+    hyper: Any
+    state: Any
 
 
 class Engine:
-    """Runs of one trial, under way.
+    """All runs of one structure.
 
     Attributes:
-      lanes: how the runs are laid out.
-      state: the states of the runs: one tree `[seeds, points, ...]`, padded, for each block of runs.
+      trainer: what trains a batch of them.
+      lanes: how they are laid out.
+      hyper: their hyperparameters by name, `[rows, points]`.
     """
 
-    def __init__(self, trial: Trial, lanes: Lanes, hyper: dict[str, np.ndarray], drawn: Any, devices: Sequence[Any]):
-        """Places data and first states.
+    def __init__(
+        self, trainer: Trainer, hyper: Mapping[str, np.ndarray], lanes: Lanes, placement: Placement, threads: int = 1
+    ):
+        """Starts the runs.
 
         Args:
-          trial: what to run.
-          lanes: the layout; its workers are `devices` if there are several, else threads.
-          hyper: hyperparameters by name, `[points]`.
-          drawn: what each seed drew, `[seeds, ...]`.
-          devices: where to run.
+          trainer: what trains a batch.
+          hyper: hyperparameters by name, `[rows, points]`.
+          lanes: the layout.
+          placement: where.
+          threads: how many batches are trained at the same time.
         """
-        grid = lanes.workers if len(devices) > 1 else (1, 1)
-        self.lanes = lanes
-        self._mesh = Mesh(np.asarray(devices).reshape(grid), ("seeds", "points"), axis_types=(AxisType.Auto,) * 2)
-        blocks = lanes.blocks() if len(devices) == 1 else [(slice(None), slice(None))]
-        start, self._rung = _program(trial.init, trial.fetch, trial.step, trial.evaluate, lanes.chunk, self._mesh)
-        self._pool = ThreadPoolExecutor(len(blocks)) if len(blocks) > 1 else None
-        self._blocks = blocks
-        seeds, points = lanes.padded
-        hyper, drawn = pad(hyper, points), pad(drawn, seeds)
-        self._data = self._place(trial.data)
-        self._hyper = [self._place(_cut(hyper, across), "points") for _, across in blocks]
-        self.state = [
-            start(h, self._place(_cut(drawn, down), "seeds")) for h, (down, _) in zip(self._hyper, blocks, strict=True)
-        ]
+        self.trainer, self.lanes, self.hyper = trainer, lanes, dict(hyper)
+        self._placement, self._threads = placement, threads
+        self._proved: set[tuple[int, int, int]] = set()
+        self._batches: list[Batch] = []
+        for rows, points in lanes.batches():
+            mine = self._hyper(rows, points)
+            state = trainer.start(mine, rows)
+            if not self._batches:
+                self._keys = key_kinds(state)
+                free = memory.free(placement.device)
+                bytes_ = sum(leaf.nbytes for leaf in jax.tree.leaves(state)) // placement.mesh.size
+                self._resident = free is None or bytes_ * len(lanes.batches()) < free / 2
+            self._batches.append(Batch(rows, points, mine, state if self._resident else placement.get(state)))
 
-    def advance(self, items: Any) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    def advance(self, start: int, stop: int, tick: Callable[[int], None] = lambda runs: None) -> Rung:
         """Trains every run for a rung and evaluates it.
 
+        A batch that does not fit into the memory is cut in two.
+
         Args:
-          items: what each step of the rung consumes, `[seeds, steps, ...]`.
+          start: the first step, from 0.
+          stop: the step after the last.
+          tick: called after each batch, with how many runs it had.
 
         Returns:
-          The loss of every step, `[seeds, points, steps]`, and the metrics after the last, `[seeds, points]`.
+          What the runs showed.
+
+        Raises:
+          MemoryError: a single run does not fit, or the states of a batch were lost when the memory ran out.
         """
-        items = pad(items, self.lanes.padded[0])
-        placed = [self._place(_cut(items, down), "seeds") for down, _ in self._blocks]
-        # Compiled here, for x64, matmul precision and the like are settings of the calling thread only. JAX remembers
-        # the program, and all blocks have the same shapes.
-        rung = self._rung.lower(self._hyper[0], self.state[0], placed[0], self._data).compile()
+        losses, metrics = np.empty(0), {}
+        todo = self._batches
+        while todo:
+            failed = []
+            for batch, found in self._train(todo, start, stop):
+                if isinstance(found, Exception):
+                    failed.append((batch, found))
+                    continue
+                if not metrics:
+                    losses = np.empty((*self.lanes.shape, stop - start), found.losses.dtype)
+                    metrics = {name: np.empty(self.lanes.shape, x.dtype) for name, x in found.metrics.items()}
+                place = np.ix_(batch.rows, batch.points)
+                losses[place] = found.losses
+                for name, values in found.metrics.items():
+                    metrics[name][place] = values
+                tick(len(np.unique(batch.rows)) * len(np.unique(batch.points)))
+            todo = [half for batch, error in failed for half in self._halve(batch, error)]
+        return Rung(losses, metrics)
 
-        def block(index: int):
-            self.state[index], losses, metrics = rung(self._hyper[index], self.state[index], placed[index], self._data)
-            return jax.device_get((losses, metrics))
+    def state(self) -> Any:
+        """The states of all runs, `[rows, points, ...]`, on the host; random keys as their data."""
+        parts = [self._on_host(batch) for batch in self._batches]
+        whole = jax.tree.map(lambda x: np.empty((*self.lanes.shape, *x.shape[2:]), x.dtype), parts[0])
+        for batch, part in zip(self._batches, parts, strict=True):
+            place = np.ix_(batch.rows, batch.points)
+            jax.tree.map(lambda x, y: x.__setitem__(place, y), whole, part)  # noqa: B023
+        return whole
 
-        everything = range(len(self._blocks))
-        parts = list(self._pool.map(block, everything)) if self._pool else [block(0)]
-        columns = len(self._blocks) // len({down.start for down, _ in self._blocks})
-        rows = [parts[i : i + columns] for i in range(0, len(parts), columns)]
-        whole = [jax.tree.map(lambda *x: np.concatenate(x, axis=1), *row) for row in rows]
-        seeds, points = self.lanes.shape
-        return jax.tree.map(lambda *x: np.concatenate(x)[:seeds, :points], *whole)
+    def load(self, state: Any, hyper: Mapping[str, np.ndarray], lanes: Lanes | None = None) -> None:
+        """Goes on with other states, as `state` gives them.
 
-    def close(self) -> None:
-        """Lets go of the threads and the states."""
-        if self._pool:
-            self._pool.shutdown(cancel_futures=True)
-        self.state = []
+        Args:
+          state: the states, `[rows, points, ...]`.
+          hyper: their hyperparameters, `[rows, points]`.
+          lanes: their layout; `None` for the present one.
+        """
+        self.lanes = self.lanes if lanes is None else lanes
+        self.hyper = dict(hyper)
+        self._batches = [self._batch(r, p, _cut(state, r, p)) for r, p in self.lanes.batches()]
 
-    def _place(self, tree: Any, *axes: str) -> Any:
-        return jax.device_put(tree, NamedSharding(self._mesh, PartitionSpec(*axes)))
+    def keep(self, points: np.ndarray) -> None:
+        """Goes on with some of the points only, repacked.
+
+        Args:
+          points: their indices.
+        """
+        hyper = {name: values[:, points] for name, values in self.hyper.items()}
+        state = jax.tree.map(lambda x: x[:, points], self.state())
+        self.load(state, hyper, again(self.lanes, len(points)))
+
+    def copy(self, sources: np.ndarray, hyper: Mapping[str, np.ndarray]) -> None:
+        """Goes on with copies of some runs' states in the place of others.
+
+        Args:
+          sources: from which point of its row each run takes its state, `[rows, points]`.
+          hyper: hyperparameters of the runs, `[rows, points]`.
+        """
+        if (sources != np.arange(sources.shape[1])).any():
+            rows = np.arange(len(sources))[:, None]
+            self.load(jax.tree.map(lambda x: x[rows, sources], self.state()), hyper)
+
+    @property
+    def abstract(self) -> Any:
+        """A tree of the structure that states have."""
+        return self._keys
+
+    def fit(self, steps: int) -> None:
+        """Makes the batches small enough for the memory of the devices, as far as the compiler knows what they need.
+
+        Args:
+          steps: how many steps make a rung.
+        """
+        while (free := memory.free(self._placement.device)) is not None and math.prod(self.lanes.chunk) > 1:
+            needed = self.trainer.memory(*self._example(steps)) * self._threads
+            if needed <= SHARE * free:
+                return
+            rows, points = self.lanes.chunk
+            smaller = max(1, min(rows * points // 2, int(rows * points * SHARE * free / needed)))
+            chunk = (1, smaller) if smaller <= points else (smaller // points, points)
+            self.load(self.state(), self.hyper, dataclasses.replace(self.lanes, chunk=chunk))
+
+    def cost(self) -> tuple[float, bool]:
+        """How many floating-point operations a step of a run takes, and whether there are convolutions in it."""
+        operations, convolutions = self.trainer.cost(*self._example(1))
+        return operations / math.prod(self.lanes.chunk), convolutions
+
+    def _example(self, steps: int) -> tuple[Any, ...]:
+        batch = self._batches[0]
+        return self._on_devices(batch), batch.hyper, batch.rows, self.trainer.items(batch.rows, 0, steps)
+
+    def _hyper(self, rows: np.ndarray, points: np.ndarray) -> Any:
+        runs = np.arange(math.prod(self.lanes.shape), dtype=np.int32).reshape(self.lanes.shape)
+        return self.trainer.hyper(_cut(self.hyper, rows, points), _cut(runs, rows, points))
+
+    def _batch(self, rows: np.ndarray, points: np.ndarray, state: Any) -> Batch:
+        state = self._placement.put_states(state, self._keys) if self._resident else state
+        return Batch(rows, points, self._hyper(rows, points), state)
+
+    def _on_host(self, batch: Batch) -> Any:
+        return self._placement.get(batch.state) if self._resident else batch.state
+
+    def _on_devices(self, batch: Batch) -> Any:
+        return batch.state if self._resident else self._placement.put_states(batch.state, self._keys)
+
+    def _train(self, batches: Sequence[Batch], start: int, stop: int) -> Iterator[tuple[Batch, Rung | Exception]]:
+        """Each batch with its rung, as they are finished, or with the error that memory was not enough."""
+        items: dict[bytes, Any] = {}  # batches of the same rows share what they consume
+        jobs = []
+        for batch in batches:
+            rows = batch.rows.tobytes()
+            if rows not in items:
+                items[rows] = self.trainer.items(batch.rows, start, stop)
+            jobs.append((batch, self._job(batch, items[rows], stop - start)))
+        if self._threads == 1:
+            yield from ((batch, _outcome(job)) for batch, job in jobs)
+            return
+        pool = ThreadPoolExecutor(self._threads)
+        try:
+            running = {pool.submit(_outcome, job): batch for batch, job in jobs}
+            for done in as_completed(running):
+                yield running[done], done.result()
+        finally:
+            pool.shutdown(cancel_futures=True)  # Ctrl-C does not wait for batches that have not begun
+
+    def _job(self, batch: Batch, items: Any, steps: int) -> Callable[[], Rung]:
+        train = self.trainer.train(self._on_devices(batch), batch.hyper, batch.rows, items)
+        kind = (len(batch.rows), len(batch.points), steps)
+
+        def job() -> Rung:
+            state = self._on_devices(batch)
+            if self._resident and kind not in self._proved:
+                # What has not run yet may need more memory than there is, and would take a donated state with it.
+                state = jax.tree.map(lambda x: x.copy(), state)
+            state, rung = train(state)
+            batch.state = state if self._resident else self._placement.get(state)
+            self._proved.add(kind)
+            return rung
+
+        return job
+
+    def _halve(self, batch: Batch, error: Exception) -> list[Batch]:
+        workers = self.lanes.workers
+        axis = 1 if len(batch.points) > workers[1] else 0
+        kept = (batch.rows, batch.points)[axis]
+        if len(kept) <= workers[axis]:
+            raise MemoryError("The memory of a device is not enough for a single run.") from error
+        if self._resident and any(leaf.is_deleted() for leaf in jax.tree.leaves(batch.state)):
+            raise MemoryError(
+                f"The memory ran out in the midst of a rung, and the states of {batch.points.size * batch.rows.size} "
+                f"runs went with it; give lanes_per_chunk less than {math.prod(self.lanes.chunk)}, and a folder to go "
+                "on from the last rung."
+            ) from error
+        chunk = -(-len(kept) // (2 * workers[axis]))
+        smaller = list(self.lanes.chunk)
+        smaller[axis] = min(smaller[axis], chunk)
+        self.lanes = dataclasses.replace(self.lanes, chunk=(smaller[0], smaller[1]))
+        state, piece, halves = self._on_host(batch), chunk * workers[axis], []
+        for first in range(0, len(kept), piece):
+            taken = np.minimum(np.arange(first, first + piece), len(kept) - 1)
+            rows, points = (batch.rows, batch.points[taken]) if axis else (batch.rows[taken], batch.points)
+            halves.append(self._batch(rows, points, jax.tree.map(lambda x: x.take(taken, axis), state)))  # noqa: B023
+        at = self._batches.index(batch)
+        self._batches[at : at + 1] = halves
+        return halves
 
 
-@functools.lru_cache(maxsize=16)
-def draw_program(draw):
-    """`draw`, compiled; cached, because random initial params take longer to compile than a network."""
-    return jax.jit(draw)
+def _cut(tree: Any, rows: np.ndarray, points: np.ndarray) -> Any:
+    return jax.tree.map(lambda x: x[np.ix_(rows, points)], tree)
 
 
-def _cut(tree: Any, part: slice) -> Any:
-    return jax.tree.map(lambda x: x[part], tree)
+def _outcome(job: Callable[[], Rung]) -> Rung | Exception:
+    try:
+        return job()
+    except Exception as error:
+        if memory.is_exhausted(error):
+            return error
+        raise

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .reader import Reader as Reader
 from .values import Value, as_float, clean, clean_list, identity, listing
 from .values import to_float32 as to_float32
 
@@ -224,13 +225,6 @@ class Program(NamedTuple):
     structure: Mapping[str, int | str | bool]
     indices: tuple[int, ...]
     points: Points
-
-
-class Reader(dict[str, Any]):
-    """Hyperparameters of one run, which say what there is when asked for what there is not."""
-
-    def __missing__(self, name: str) -> Any:
-        raise KeyError(f"The trial asks for hyperparameter {name!r}, but the points give only {sorted(self)}.")
 
 
 def condition_values(name: str, given: Any) -> list[Value]:

@@ -79,8 +79,15 @@ class SweepResult:
         """`method`, if any point has one, and the hyperparameters, in the order of their appearance."""
         return tuple(dict.fromkeys(name for point in self.points for name in point))
 
-    def final(self, metric: str = "test_accuracy") -> np.ndarray:
-        """A metric at the last evaluation of each run, `[runs]`; of a pruned run, at the one that stopped it."""
+    def final(self, metric: str | None = None) -> np.ndarray:
+        """A metric at the last evaluation of each run, `[runs]`; of a pruned run, at the one that stopped it.
+
+        Args:
+          metric: one of the metrics; `None` for `best.default_metric`.
+        """
+        from .best import check_metric
+
+        metric = check_metric(self, metric)
         at = np.searchsorted(self.steps, self.pruned_at, side="right") - 1
         at = np.where(self.pruned_at < 0, len(self.steps) - 1, at)[..., None]
         last = np.take_along_axis(np.asarray(self.metrics[metric]), at.clip(0), axis=-1)

@@ -1,168 +1,214 @@
 """The sweep itself."""
 
-import operator
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from .engine import Engine, draw_program
-from .lanes import CPU_CHUNK, lay_out
+from .arguments import all_seeds, all_steps, all_stops, one_of, whole
+from .best import Mode
+from .checks import check_folds
+from .cores import cpu_count
+from .fingerprint import of_data
+from .history import History
+from .part import Machine, Part, begin
 from .points import Points
-from .progress import Progress
+from .population import Population
+from .progress import Progress, opened
+from .pruning import Pruning
+from .reader import Reader
 from .results import SweepResult
+from .rungs import Rules, restore, snapshot
+from .store import Store
+from .strategy import STRATEGIES, Strategy, Way
+from .teller import Teller
 from .trial import Trial
 
 
 def sweep(
     trial: Trial,
-    points: Points | Mapping[str, float] | Sequence[Mapping[str, float]],
+    points: Points | Mapping[str, Any] | Sequence[Mapping[str, Any]],
     *,
     seeds: int | Sequence[int] = 5,
-    steps: int = 300,
+    steps: int | None = None,
+    epochs: int | None = None,
     evaluate_every: int | None = None,
+    folds: int | None = None,
     label: str = "",
-    progress: Callable[[Progress], None] | None = None,
+    strategy: Strategy = "auto",
+    lanes_per_chunk: int | None = None,
     devices: Sequence[Any] | None = None,
     threads: int | None = None,
-    lanes_per_chunk: int | None = None,
+    metric: str | None = None,
+    mode: Mode | None = None,
+    pruning: Pruning | None = None,
+    population: Population | None = None,
+    folder: str | Path | None = None,
+    progress: bool | Callable[[Progress], None] | None = None,
 ) -> SweepResult:
-    """Trains every point from every seed, all in one compiled program.
+    """Trains every point from every seed, many runs at once.
 
-    Runs of the same seed share their initial params and the order of their data. Runs are spread over all
-    devices; where JAX has started with a single CPU device, over threads. A run whose loss or metric becomes
-    infinite or NaN is marked as diverged and its metrics are NaN from there on; no other run is touched by
-    it.
+    Floats of the points vary inside a compiled program; each combination of integers, strings and booleans is a program
+    of its own. Runs of the same seed share their initial params and the order of their data. Training proceeds in
+    rungs, after each of which all runs are evaluated. A run whose loss or metric becomes infinite or NaN is marked as
+    diverged and its metrics are NaN from there on; no other run is touched by it.
 
     Args:
-      trial: what to run, see `Trial` and `supervised`.
+      trial: what to run, see `supervised` and `trial`.
       points: the hyperparameters to try, see `grid`.
       seeds: the seeds themselves, or how many; 5 means 0, 1, 2, 3, 4.
-      steps: updates per run.
-      evaluate_every: steps between two evaluations; `None` for a tenth of `steps`. The last step is always
-        evaluated. If this does not divide `steps`, a second, shorter program is compiled for the rest.
+      steps: updates per run; 300 unless `epochs` is given.
+      epochs: the same as passes over the training data.
+      evaluate_every: steps of a rung; `None` for a tenth of all. The last step is always evaluated. If this does not
+        divide the steps, a second, shorter program is compiled for the rest.
+      folds: how many folds each seed is cross-validated in; `None` for none.
       label: a name for the runs, shown as `method` in tables.
-      progress: called after every evaluation, see `Progress`. What it raises ends the sweep.
-      devices: where to run; `None` for all of `jax.devices()`.
-      threads: among how many threads to share a single device; `None` for one per core on a CPU, one
-        elsewhere.
-      lanes_per_chunk: how many runs a device trains at the same time; `None` for 16 on a CPU and for all
-        elsewhere. Results depend on it only by rounding.
+      strategy: `"vmap"` trains a chunk of runs together, `"map"` one after the other, both in a compiled loop;
+        `"step"` calls a compiled step from Python, which on a CPU suits convolutions. `"auto"` times them, unless the
+        sweep is too small for that to pay; what it found is in the settings of the result.
+      lanes_per_chunk: how many runs a device trains at the same time; `None` for 16 on a CPU and all elsewhere, or
+        what fits into the memory. Results depend on it only by rounding.
+      devices: where to run; `None` for all of `jax.devices()`, which in a cluster are those of all processes.
+      threads: among how many threads to share a single device; `None` for one per core on a CPU, one elsewhere.
+      metric: what pruning, population and progress look at; `None` for `best.default_metric`.
+      mode: `"max"` or `"min"`; `None` for `"min"` if the name of the metric ends in `loss` or `error`, else `"max"`.
+      pruning: which points to stop early, such as `SuccessiveHalving`. The others are repacked, so that stopped ones
+        cost nothing.
+      population: makes the points of each program and seed a population that is trained together, see `Population`.
+      folder: where metrics and states are kept after every rung, and the result at the end. The same call with the
+        same folder goes on where the last one was stopped, even by `kill -9`, and gives the same result to the bit.
+      progress: `True` for a bar, or a function that is called often, see `Progress`. What it raises ends the sweep.
 
     Returns:
       All metrics of all runs.
 
     Raises:
-      ValueError: an argument is out of its range; the message names it.
+      ValueError: an argument is out of its range, or the folder is that of another sweep; the message names it.
+      MemoryError: a single run does not fit into the memory of a device.
+      OSError: the folder cannot be written; what is there stays.
     """
     points = points if isinstance(points, Points) else Points(points)
-    seeds = _check_seeds(seeds)
-    steps = _whole("steps", steps)
-    every = max(1, steps // 10) if evaluate_every is None else min(_whole("evaluate_every", evaluate_every), steps)
-    devices = jax.devices() if devices is None else list(devices)
-    if not devices:
-        raise ValueError("devices must hold at least one device; None stands for all.")
-    on_cpu = devices[0].platform == "cpu"
-    if threads is None:
-        threads = cpu_count() if on_cpu and len(devices) == 1 else 1
-    threads = _whole("threads", threads)
-    lanes_per_chunk = None if lanes_per_chunk is None else _whole("lanes_per_chunk", lanes_per_chunk)
-    if threads > 1 and len(devices) > 1:
-        raise ValueError(f"threads={threads} is for a single device, but there are {len(devices)} devices.")
-    chunk = CPU_CHUNK if lanes_per_chunk is None and on_cpu else lanes_per_chunk
-    # More workers than runs would only train padding.
-    workers = min(max(threads, len(devices)), len(seeds) * len(points))
-    lanes = lay_out(len(seeds), len(points), workers, chunk)
+    seeds = all_seeds(seeds)
+    programs = points.programs()
+    per_epoch = [trial.steps_per_epoch and trial.steps_per_epoch(Reader(p.structure)) for p in programs]
+    steps = all_steps(steps, epochs, per_epoch)
+    stops = all_stops(steps, evaluate_every)
+    one_of("strategy", strategy, STRATEGIES)
+    chunk = None if lanes_per_chunk is None else whole("lanes_per_chunk", lanes_per_chunk)
+    machine = _machine(devices, threads)
+    rules = Rules(metric, mode, pruning, population)
+    rules.check(programs, stops[0])
+    if label and "method" in points.names:
+        raise ValueError(
+            f"label={label!r} would be the method of all points, but the points have a method of their own."
+        )
+    count = 1 if folds is None else check_folds(trial, folds)
+    identity = {
+        "points": [dict(point) for point in points],
+        "seeds": seeds,
+        "folds": folds,
+        "steps": steps,
+        "evaluate_every": stops[0],
+        "label": label,
+        "trial": {**trial.settings, "data": of_data(trial.data)},
+        "strategy": strategy,
+        "lanes_per_chunk": lanes_per_chunk,
+        "metric": metric,
+        "mode": mode,
+        "pruning": pruning and pruning.describe(),
+        "population": population and population.describe(),
+        "platform": machine.settings,
+        "versions": {"jax": jax.__version__, "numpy": np.__version__},
+    }
+    first = jax.process_index() == 0
+    store = None if folder is None else _open(folder, identity)
+    if store is not None and (finished := store.finished()) is not None:
+        return finished
 
     begun = time.perf_counter()
-    draw = draw_program(trial.draw)
-    drawn = _stack([jax.device_get(draw(jax.random.key(seed))) for seed in seeds])
-    items = _stack([trial.plan(seed, steps) for seed in seeds])
-    engine = Engine(trial, lanes, points.arrays(), drawn, devices[:workers])
-    stops = [*range(every, steps, every), steps]
-    history: list[dict[str, np.ndarray]] = []
-    diverged_at = np.full((len(seeds), len(points)), -1)
-    try:
-        for start, stop in zip([0, *stops], stops, strict=False):
-            losses, metrics = engine.advance(jax.tree.map(lambda x: x[:, start:stop], items))  # noqa: B023
-            _mark(diverged_at, losses, metrics, start)
-            with np.errstate(invalid="ignore", over="ignore"):
-                metrics = {"train_loss": losses.mean(-1), **metrics}
-            history.append({k: np.where(diverged_at >= 0, np.nan, v) for k, v in metrics.items()})
-            if progress is not None:
-                seconds = time.perf_counter() - begun
-                progress(Progress.of(label, points, history, diverged_at, stop, steps, seconds))
-    finally:
-        engine.close()
-    return SweepResult(
+    history = History(len(seeds) * count, len(points), stops)
+    found = store.latest() if store else None
+    # What timing decided once stays, for results depend on it by rounding.
+    decided = [Way(*way) for way in store.notes["ways"]] if store and found else [None] * len(programs)
+    parts = [
+        begin(trial, program, seeds, count, steps, stops[0], machine, strategy, chunk, way)
+        for program, way in zip(programs, decided, strict=True)
+    ]
+    if found is not None:
+        restore(history, parts, found)
+    if store is not None:
+        _note(store, parts)
+    with opened(progress if first else None, label) as report:
+        teller = Teller(report, label, points, history, parts, rules, begun)
+        while history.done < len(stops):
+            stop = stops[history.done]
+            tick = teller.ticker(stop - history.step)
+            going = [part for part in parts if len(part.points)]
+            history.add([part.advance(history.step, stop, tick, rules.changing) for part in going])
+            if history.done < len(stops):
+                rules.decide(history, parts)
+            if store is not None:
+                store.save(history.done, *snapshot(history, parts))
+            teller.rung()
+    result = SweepResult(
         points=tuple(({"method": label} if label else {}) | dict(p) for p in points),
         seeds=seeds,
         steps=np.asarray(stops),
-        metrics={k: np.stack([h[k] for h in history], axis=-1).swapaxes(0, 1) for k in history[0]},
-        diverged_at=diverged_at.T,
         settings={
             **trial.settings,
             "steps": steps,
-            "evaluate_every": every,
+            "evaluate_every": stops[0],
             "seeds": list(seeds),
-            "platform": devices[0].platform,
-            "devices": len(devices),
-            "threads": threads,
-            "lanes_per_chunk": chunk,
+            **machine.settings,
+            "ways": [part.settings for part in parts],
             "seconds": {label or "sweep": round(time.perf_counter() - begun, 3)},
         },
+        folds=() if folds is None else tuple(range(count)),
+        **history.by_run(count),
     )
+    if store is not None:
+        store.finish(result, metric)
+    return result
 
 
-def cpu_count() -> int:
-    """How many CPU cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _machine(devices: Sequence[Any] | None, threads: int | None) -> Machine:
+    devices = jax.devices() if devices is None else list(devices)
+    if not devices:
+        raise ValueError("devices must hold at least one device; None stands for all.")
+    if threads is None:
+        threads = cpu_count() if devices[0].platform == "cpu" and len(devices) == 1 else 1
+    threads = whole("threads", threads)
+    if threads > 1 and len(devices) > 1:
+        raise ValueError(f"threads={threads} is for a single device, but there are {len(devices)} devices.")
+    return Machine(devices, threads)
 
 
-def use_all_cores() -> None:
-    """Makes each core a device, unless JAX has started (then `sweep` uses threads) or the user has chosen."""
-    chosen = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
-    if not chosen and jax.config.jax_num_cpu_devices <= 0:  # pyright: ignore[reportAttributeAccessIssue]
-        try:
-            jax.config.update("jax_num_cpu_devices", cpu_count())
-        except RuntimeError:
-            return
+def _open(folder: str | Path, identity: Mapping[str, Any]) -> Store:
+    """The store; of several processes the first writes."""
+    if jax.process_count() == 1:
+        return Store(folder, identity)
+    from jax.experimental import multihost_utils
+
+    first = jax.process_index() == 0
+    store = Store(folder, identity) if first else None
+    multihost_utils.sync_global_devices("the folder of the sweep is open")
+    return store or Store(folder, identity, writes=False)
 
 
-def _whole(name: str, value: Any, least: int = 1) -> int:
-    try:
-        number = operator.index(value)
-    except TypeError:
-        number = least - 1
-    if isinstance(value, bool) or number < least:
-        raise ValueError(f"{name} must be a whole number of at least {least}, not {value!r}.")
-    return number
+def _note(store: Store, parts: Sequence[Part]) -> None:
+    """Notes what must be the same when the sweep goes on, and checks that it is.
 
-
-def _check_seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
-    if not np.iterable(seeds):
-        return tuple(range(_whole("seeds, as a count,", seeds)))
-    found = tuple(_whole("each of seeds", seed, least=0) for seed in seeds)
-    if not found or len(set(found)) < len(found):
-        raise ValueError(f"seeds must be a count, or one or more different whole numbers, not {list(found)}.")
-    return found
-
-
-def _mark(diverged_at: np.ndarray, losses: np.ndarray, metrics: Mapping[str, np.ndarray], start: int) -> None:
-    """Notes, for runs not yet diverged, the first step (from 1) after which something is not finite."""
-    bad = ~np.isfinite(losses)
-    bad[..., -1] |= np.any([~np.isfinite(v) for v in metrics.values()], axis=0)
-    now = bad.any(-1) & (diverged_at < 0)
-    diverged_at[now] = start + 1 + bad.argmax(-1)[now]
-
-
-def _stack(trees: Sequence[Any]) -> Any:
-    def leaf(*x: Any) -> Any:
-        # NumPy knows no random keys.
-        return jnp.stack(x) if jnp.issubdtype(x[0].dtype, jax.dtypes.prng_key) else np.stack(x)
-
-    return jax.tree.map(leaf, *trees)
+    Raises:
+      ValueError: the functions of the trial are others than those of the folder.
+    """
+    programs = {"jax": jax.__version__, "digests": [part.digest() for part in parts]}
+    before = store.notes.get("programs", programs)
+    if before["jax"] == jax.__version__ and before != programs:
+        raise ValueError(
+            f"The folder {store.folder} is that of a sweep with another trial: its model, loss or optimizer is not the "
+            "one given now. Give another folder, or delete this one."
+        )
+    store.note(ways=[part.choice.way for part in parts], programs=programs)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from momentum_optax.sweeps import Data, supervised
+from momentum_optax.sweeps import Data, cross_entropy, supervised
 
 
 def make_data(train=60, test=30):
@@ -29,4 +29,4 @@ def sgd(hyper):
 
 
 def make_trial(batch_size=6, optimizer=sgd, **options):
-    return supervised((init, apply), make_data(), optimizer=optimizer, batch_size=batch_size, **options)
+    return supervised((init, apply), cross_entropy, make_data(), optimizer=optimizer, batch_size=batch_size, **options)

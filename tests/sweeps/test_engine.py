@@ -44,7 +44,7 @@ def test_every_lane_equals_a_single_run_stepped_from_python():
             params = problem.init(jax.random.key(seed))
             state = tx.init(params)
             losses = []
-            for rows in TRIAL.plan(seed, 30):
+            for rows in TRIAL.plan({}, seed, 30)["rows"]:
                 params, state, loss = step(params, state, data.train_inputs[rows], data.train_targets[rows])
                 losses.append(float(loss))
             logits = problem.apply(params, data.test_inputs)

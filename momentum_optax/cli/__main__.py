@@ -1,0 +1,5 @@
+"""`python -m momentum_optax.cli`."""
+
+from . import main
+
+main()

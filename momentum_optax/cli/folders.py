@@ -1,0 +1,54 @@
+"""The folder of a sweep, seen from the command line."""
+
+import os
+import shutil
+from pathlib import Path
+
+from ..sweeps.folder import FILES
+from ..sweeps.store import IDENTITY, LOCK, NOTES
+
+
+def begun(folder: Path) -> bool:
+    """Whether a sweep can go on from what is in it."""
+    return any((folder / "checkpoints").glob("[0-9]*"))
+
+
+def finished(folder: Path) -> bool:
+    """Whether a whole sweep is in it."""
+    return (folder / "sweep.json").exists()
+
+
+def clear(folder: Path) -> None:
+    """Removes the sweep in a folder, and the folder if nothing else is in it; pictures are left to be replaced.
+
+    Raises:
+      BlockingIOError: a process is running this sweep.
+      OSError: it cannot be removed.
+    """
+    if not (folder / IDENTITY).exists() and not finished(folder):
+        return
+    _refuse_running(folder / LOCK)
+    for name in ("rungs", "checkpoints"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+    for name in (*FILES, NOTES, LOCK, IDENTITY):  # last what says of which sweep the others are
+        (folder / name).unlink(missing_ok=True)
+    if not any(folder.iterdir()):
+        folder.rmdir()
+
+
+def _refuse_running(lock: Path) -> None:
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return
+    if not lock.exists():
+        return
+    file = os.open(lock, os.O_RDWR)
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError) as error:
+        raise BlockingIOError(f"folder={str(lock.parent)!r}: another process is running this sweep.") from error
+    except OSError:
+        return  # a file system without locks
+    finally:
+        os.close(file)

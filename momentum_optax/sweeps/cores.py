@@ -1,0 +1,20 @@
+"""The cores of the CPU."""
+
+import os
+
+import jax
+
+
+def cpu_count() -> int:
+    """How many CPU cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def use_all_cores() -> None:
+    """Makes each core a device, unless JAX has started (then `sweep` uses threads) or the user has chosen."""
+    chosen = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
+    if not chosen and jax.config.jax_num_cpu_devices <= 0:  # pyright: ignore[reportAttributeAccessIssue]
+        try:
+            jax.config.update("jax_num_cpu_devices", cpu_count())
+        except RuntimeError:
+            return

@@ -1,0 +1,185 @@
+"""The part of a sweep that one program trains."""
+
+import dataclasses
+import functools
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .batched import draw
+from .checks import check
+from .engine import Engine
+from .fingerprint import of_functions
+from .lanes import Lanes, arrange, lay_out
+from .placement import Placement
+from .points import Program
+from .reader import Reader
+from .strategy import Choice, Strategy, Way, choose, ways
+from .trainer import Rung, Trainer
+from .trial import Trial
+
+
+@dataclasses.dataclass(frozen=True)
+class Machine:
+    """What trains.
+
+    Attributes:
+      devices: the devices, of all processes.
+      threads: how many batches are trained at the same time, if there is one device.
+    """
+
+    devices: Sequence[Any]
+    threads: int
+
+    @property
+    def on_cpu(self) -> bool:
+        """Whether the devices are CPU cores."""
+        return self.devices[0].platform == "cpu"
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What to write down."""
+        return {"platform": self.devices[0].platform, "devices": len(self.devices), "threads": self.threads}
+
+
+@dataclasses.dataclass
+class Part:
+    """Points of one structure, under way.
+
+    Attributes:
+      points: which of all points are still trained.
+      engine: what trains them.
+      choice: how, and why.
+      digest: gives what tells its functions from others.
+    """
+
+    points: np.ndarray
+    engine: Engine
+    choice: Choice
+    digest: Callable[[], str]
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What to write down."""
+        timed = {f"{name}_seconds_per_step": seconds for name, seconds in self.choice.seconds.items()}
+        return {"strategy": self.choice.way.strategy, "chunk": math.prod(self.engine.lanes.chunk), **timed}
+
+    def advance(self, start: int, stop: int, tick: Callable[[int], None], changing: Iterable[str]) -> tuple[Any, Rung]:
+        """Trains for a rung.
+
+        Args:
+          start: the first step, from 0.
+          stop: the step after the last.
+          tick: see `Engine.advance`.
+          changing: hyperparameters that change while runs train; what they were is told as `current_<name>`.
+
+        Returns:
+          Which of all points, and what they showed.
+        """
+        losses, metrics = self.engine.advance(start, stop, tick)
+        current = {f"current_{name}": self.engine.hyper[name] for name in changing}
+        return self.points, Rung(losses, {**metrics, **current})
+
+    def keep(self, alive: np.ndarray) -> None:
+        """Goes on with those that are alive.
+
+        Args:
+          alive: `[points]` of all programs.
+        """
+        kept = np.flatnonzero(alive[self.points])
+        if len(kept) < len(self.points):
+            self.points = self.points[kept]
+            if len(kept):
+                self.engine.keep(kept)
+
+
+def begin(
+    trial: Trial,
+    program: Program,
+    seeds: Sequence[int],
+    folds: int,
+    steps: int,
+    rung: int,
+    machine: Machine,
+    strategy: Strategy,
+    chunk: int | None,
+    decided: Way | None = None,
+) -> Part:
+    """Draws, lays out and starts the runs of a program.
+
+    Args:
+      trial: what to run.
+      program: the points.
+      seeds: the seeds.
+      folds: how many folds each seed has, 1 for none.
+      steps: how many steps a run makes.
+      rung: how many of them make a rung.
+      machine: what trains.
+      strategy: in what way.
+      chunk: how many runs a worker trains at the same time; `None` for what suits it and fits.
+      decided: the way that was chosen before, if the sweep is resumed.
+
+    Returns:
+      The part.
+    """
+    drawn = _stack([jax.device_get(draw(trial, program.structure, seed)) for seed in seeds])
+    items = _stack([trial.plan(Reader(program.structure), seed, steps) for seed in seeds])
+    example = jax.tree.map(lambda x: x[0], drawn), jax.tree.map(lambda x: x[0, 0], items)
+    numbers = program.points.arrays()
+    check(trial, program.structure, numbers, *example, None if folds == 1 else (np.int32(0), folds))
+    rows = len(seeds) * folds
+    hyper = {name: np.tile(values, (rows, 1)) for name, values in numbers.items()}
+    runs = rows, len(program.points)
+    workers = machine.devices[: math.prod(runs)] if jax.process_count() == 1 else machine.devices
+    placement = Placement(workers, arrange(*runs, len(workers)))
+
+    @functools.cache
+    def trainer(loop: Any) -> Trainer:
+        return Trainer(trial, program.structure, drawn, items, folds, loop, placement)
+
+    def lanes(way: Way) -> Lanes:
+        if len(workers) > 1:
+            return lay_out(*runs, placement.grid, way.chunk)
+        # Threads share the batches; there should be as many for each of them.
+        share = lay_out(*runs, arrange(*runs, min(machine.threads, math.prod(runs))), way.chunk)
+        return Lanes(runs, (1, 1), share.chunk)
+
+    def engine(way: Way, few: bool = False) -> Engine:
+        layout = lanes(way)
+        if few:
+            layout = dataclasses.replace(layout, shape=layout.few(machine.threads))
+        rows, points = layout.shape
+        own = {name: values[:rows, :points] for name, values in hyper.items()}
+        return Engine(trainer(way.loop), own, layout, placement, machine.threads)
+
+    found = ways(strategy, chunk, machine.on_cpu)
+    if decided is not None:
+        choice = Choice(decided, {})
+    elif len(found) == 1:
+        choice = Choice(found[0], {})
+    else:
+        choice = choose(
+            functools.partial(engine, few=True),
+            runs=math.prod(runs),
+            steps=steps,
+            rung=rung,
+            on_cpu=machine.on_cpu,
+            chunk=chunk,
+        )
+    whole = engine(choice.way)
+    if chunk is None and decided is None:
+        whole.fit(rung)
+    digest = functools.partial(of_functions, trial, program.structure, numbers, *example)
+    return Part(np.asarray(program.indices), whole, choice, digest)
+
+
+def _stack(trees: Sequence[Any]) -> Any:
+    def leaf(*x: Any) -> Any:
+        # NumPy knows no random keys.
+        return jnp.stack(x) if jnp.issubdtype(x[0].dtype, jax.dtypes.prng_key) else np.stack(x)
+
+    return jax.tree.map(leaf, *trees)

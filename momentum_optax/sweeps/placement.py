@@ -1,0 +1,70 @@
+"""Between the host's memory and that of the devices, of this process and others."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+
+class Placement:
+    """Where batches of runs lie.
+
+    Attributes:
+      mesh: the devices, with axes `rows` and `points`.
+      grid: how many of them share the rows and the points of a batch.
+    """
+
+    def __init__(self, devices: Sequence[Any], grid: tuple[int, int]):
+        """Arranges the devices.
+
+        Args:
+          devices: as many as the grid has places; of all processes, in the same order in each.
+          grid: how many share the rows and the points of a batch.
+        """
+        self.grid = grid
+        self.mesh = Mesh(np.asarray(devices).reshape(grid), ("rows", "points"), axis_types=(AxisType.Auto,) * 2)
+        self._everywhere = any(device.process_index != jax.process_index() for device in devices)
+
+    @property
+    def device(self) -> Any:
+        """One of the devices of this process."""
+        return self.mesh.local_devices[0]
+
+    def put(self, tree: Any, *axes: str) -> Any:
+        """Arrays of the host on the devices, their first axes cut over axes of the mesh; the same in every process."""
+        sharding = NamedSharding(self.mesh, PartitionSpec(*axes))
+        if not self._everywhere:
+            return jax.device_put(tree, sharding)
+
+        def leaf(x: Any) -> Any:
+            if _is_key(x):
+                return jax.random.wrap_key_data(leaf(jax.random.key_data(x)), impl=jax.random.key_impl(x))
+            return jax.make_array_from_callback(np.shape(x), sharding, lambda index: np.asarray(x)[index])
+
+        return jax.tree.map(leaf, tree)
+
+    def get(self, tree: Any) -> Any:
+        """Arrays of the devices as NumPy arrays, whole in every process; random keys as their data."""
+        tree = jax.tree.map(lambda x: jax.random.key_data(x) if _is_key(x) else x, tree)
+        if not self._everywhere:
+            return jax.device_get(tree)
+        from jax.experimental import multihost_utils
+
+        return multihost_utils.process_allgather(tree, tiled=True)
+
+    def put_states(self, tree: Any, keys: Any) -> Any:
+        """What `get` gave of states of runs, back on the devices, with random keys where `key_kinds` found them."""
+        placed = self.put(tree, "rows", "points")
+        return jax.tree.map(lambda x, kind: jax.random.wrap_key_data(x, impl=kind) if kind else x, placed, keys)
+
+
+def key_kinds(tree: Any) -> Any:
+    """The implementation of each leaf that holds random keys, which NumPy does not know; an empty text for others."""
+    return jax.tree.map(lambda x: str(jax.random.key_impl(x)) if _is_key(x) else "", tree)
+
+
+def _is_key(x: Any) -> bool:
+    return jnp.issubdtype(getattr(x, "dtype", None), jax.dtypes.prng_key)

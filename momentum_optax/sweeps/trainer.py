@@ -1,0 +1,131 @@
+"""What trains one batch of runs."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, NamedTuple
+
+import jax
+import numpy as np
+
+from .batched import RUN, batched
+from .placement import Placement
+from .trial import Trial
+
+Loop = Literal["scan", "step"]
+"""Whether the steps of a rung are one compiled loop, or one compiled step called from Python."""
+
+
+class Rung(NamedTuple):
+    """What runs showed in a rung.
+
+    Attributes:
+      losses: of every step, `[rows, points, steps]`.
+      metrics: after the last, by name, `[rows, points]`.
+    """
+
+    losses: np.ndarray
+    metrics: Mapping[str, np.ndarray]
+
+
+class Trainer:
+    """The functions of a trial under one structure, with its data on the devices.
+
+    Attributes:
+      batched: the functions.
+    """
+
+    def __init__(
+        self,
+        trial: Trial,
+        structure: Mapping[str, Any],
+        drawn: Any,
+        items: Any,
+        folds: int,
+        loop: Loop,
+        placement: Placement,
+    ):
+        """Places the data.
+
+        Args:
+          trial: what to run.
+          structure: the hyperparameters that are part of the program.
+          drawn: what the seeds drew, `[seeds, ...]`.
+          items: what the steps of each seed consume, `[seeds, steps, ...]`.
+          folds: how many folds each seed has, 1 for none; row `i` is seed `i // folds`, fold `i % folds`.
+          loop: how the steps are run.
+          placement: where.
+        """
+        self.batched = batched(trial, structure, folds, placement.mesh)
+        self._drawn, self._all_items, self._folds = drawn, items, folds
+        self._loop, self._placement = loop, placement
+        self._data = placement.put(trial.data)
+
+    def hyper(self, values: Mapping[str, np.ndarray], runs: np.ndarray) -> Any:
+        """Hyperparameters and numbers of runs, `[rows, points]`, on the devices."""
+        return self._placement.put({RUN: runs, **values}, "rows", "points")
+
+    def start(self, hyper: Any, rows: np.ndarray) -> Any:
+        """First states, `[rows, points, ...]`."""
+        drawn = self._placement.put(jax.tree.map(lambda x: x[rows // self._folds], self._drawn), "rows")
+        return self.batched.start(hyper, drawn)(hyper, drawn)
+
+    def items(self, rows: np.ndarray, start: int, stop: int) -> Any:
+        """What some steps of some rows consume, on the devices."""
+        part = jax.tree.map(lambda x: x[rows // self._folds, start:stop], self._all_items)
+        return self._placement.put(part, "rows")
+
+    def train(self, state: Any, hyper: Any, rows: np.ndarray, items: Any) -> Callable[[Any], tuple[Any, Rung]]:
+        """What takes states through a rung; compiled here, in the thread of the caller.
+
+        Args:
+          state: states like those that will be trained.
+          hyper: their hyperparameters.
+          rows: their rows.
+          items: what their steps consume.
+
+        Returns:
+          `state -> (state, rung)`; the given states are donated.
+        """
+        get, data, fold = self._placement.get, self._data, self._fold(rows)
+        if self._loop == "scan":
+            rung = self.batched.rung(state, hyper, items, fold, data)
+
+            def scan(state: Any) -> tuple[Any, Rung]:
+                state, *found = rung(state, hyper, items, fold, data)
+                return state, Rung(*get(found))
+
+            return scan
+        indices = [self._placement.put(np.int32(i)) for i in range(_steps(items))]
+        step = self.batched.step(state, hyper, items, fold, data, indices[0])
+        evaluate = self.batched.evaluate(state, hyper, fold, data)
+
+        def steps(state: Any) -> tuple[Any, Rung]:
+            losses = []
+            for index in indices:
+                state, loss = step(state, hyper, items, fold, data, index)
+                losses.append(loss)
+            losses, metrics = get((losses, evaluate(state, hyper, fold, data)))
+            return state, Rung(np.stack(losses, axis=-1), metrics)
+
+        return steps
+
+    def memory(self, state: Any, hyper: Any, rows: np.ndarray, items: Any) -> int:
+        """How many bytes of each device a rung takes for a batch, beside its arguments."""
+        arguments = state, hyper, items, self._fold(rows), self._data
+        if self._loop == "scan":
+            found = self.batched.rung(*arguments).memory_analysis()
+        else:
+            found = self.batched.step(*arguments, self._placement.put(np.int32(0))).memory_analysis()
+        return found.output_size_in_bytes + found.temp_size_in_bytes - found.alias_size_in_bytes
+
+    def cost(self, state: Any, hyper: Any, rows: np.ndarray, items: Any) -> tuple[float, bool]:
+        """How many floating-point operations a step of a worker takes, and whether there are convolutions in it."""
+        step = self.batched.step.traced.trace(state, hyper, items, self._fold(rows), self._data, np.int32(0))
+        operations = (step.lower().cost_analysis() or {}).get("flops", 0.0)
+        return operations, "conv_general_dilated" in str(step.jaxpr)
+
+    def _fold(self, rows: np.ndarray) -> Any:
+        return self._placement.put((rows % self._folds).astype(np.int32), "rows")
+
+
+def _steps(items: Any) -> int:
+    return jax.tree.leaves(items)[0].shape[1]
