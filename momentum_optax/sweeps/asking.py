@@ -10,15 +10,15 @@ import optuna
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
-from .axes import Axis, point
 from .best import Mode, check_mode
+from .suggestions import Suggestion
 from .values import Value, listing
 
 NAME = "momentum_optax"
 """Of a study that is made here, and of the note at each of its trials."""
 
 Sampler = Callable[[int], optuna.samplers.BaseSampler]
-"""The sampler for a study of so many trials."""
+"""The sampler for a study that has so many points."""
 
 
 class Batch(NamedTuple):
@@ -42,20 +42,20 @@ class Desk:
     was, knows which trials are its own and still running, and finishes them.
     """
 
-    def __init__(self, study: optuna.Study, axes: Mapping[str, Axis], worker: str, sampler: Sampler | None):
+    def __init__(self, study: optuna.Study, space: Mapping[str, Suggestion], worker: str, sampler: Sampler | None):
         """Opens.
 
         Args:
           study: whom to ask.
-          axes: the hyperparameters.
+          space: what to ask for, by hyperparameter.
           worker: the name of this process.
           sampler: makes the sampler for each question; `None` to leave that of the study.
         """
         self._study = study
-        self._axes = axes
+        self._space = space
         self._worker = worker
         self._sampler = sampler
-        self._names = {axis.name for axis in axes.values()}
+        self._names = {suggestion.name for suggestion in space.values()}
 
     def batches(self, n: int, size: int, *, again: bool) -> Iterator[Batch]:
         """The batches to train: first what this worker has begun, then new ones.
@@ -68,7 +68,10 @@ class Desk:
         begun: dict[int, list[optuna.trial.FrozenTrial]] = {}
         for trial in self._study.get_trials(deepcopy=False):
             note = trial.user_attrs.get(NAME, {})
-            if note.get("worker") == self._worker and self._is_whole(trial):
+            if self._is_lost(trial):
+                self._study.tell(trial.number, state=TrialState.FAIL)
+            elif note.get("worker") == self._worker and trial.state != TrialState.FAIL:
+                self._check_names(trial)
                 begun.setdefault(note["batch"], []).append(trial)
         for first, trials in begun.items():
             if again or any(trial.state == TrialState.RUNNING for trial in trials):
@@ -86,31 +89,36 @@ class Desk:
                 state = TrialState.PRUNED if value is None else TrialState.COMPLETE
                 self._study.tell(number, value, state, skip_if_finished=True)
 
-    def _is_whole(self, trial: optuna.trial.FrozenTrial) -> bool:
-        """Whether a trial of this worker has a point; one whose drawing was cut short is told as failed."""
-        if trial.state == TrialState.RUNNING and set(trial.params) < self._names:
-            self._study.tell(trial.number, state=TrialState.FAIL)
+    def _is_lost(self, trial: optuna.trial.FrozenTrial) -> bool:
+        """Whether this worker was stopped in the middle of asking for a trial."""
+        if trial.state != TrialState.RUNNING:
             return False
-        if trial.state == TrialState.FAIL:
-            return False
+        if NAME in trial.user_attrs:
+            return trial.user_attrs[NAME]["worker"] == self._worker and set(trial.params) < self._names
+        # Before it was noted. Only if no one else is asking here, it must have been this one.
+        return not trial.params and not self._worker and self._sampler is not None
+
+    def _check_names(self, trial: optuna.trial.FrozenTrial) -> None:
         if set(trial.params) != self._names:
             raise ValueError(
                 f"space: the study {self._study.study_name!r} is about {listing(sorted(trial.params))}, not "
                 f"{listing(sorted(self._names))}. Give another study."
             )
-        return True
 
     def _fill(self, known: list[tuple[int, Any]], size: int, first: int | None = None) -> Batch:
         """A batch of what is known already and as many new trials as are missing."""
         while len(known) < size:
             if self._sampler is not None:
-                self._study.sampler = self._sampler(len(self._study.get_trials(deepcopy=False)))
+                self._study.sampler = self._sampler(self._count())
             asked = self._study.ask()
             first = asked.number if first is None else first
             asked.set_user_attr(NAME, {"worker": self._worker, "batch": first, "size": size})
-            known.append((asked.number, {axis.name: axis.suggest(asked) for axis in self._axes.values()}))
+            known.append(
+                (asked.number, {suggestion.name: suggestion.ask(asked) for suggestion in self._space.values()})
+            )
         assert first is not None
-        return Batch(first, [number for number, _ in known], [point(self._axes, params) for _, params in known])
+        points = [{name: s.value(params[s.name]) for name, s in self._space.items()} for _, params in known]
+        return Batch(first, [number for number, _ in known], points)
 
     def _count(self) -> int:
         """How many points the study has, those included that are being trained elsewhere."""
@@ -159,8 +167,8 @@ def open_study(
 def _sampler(seed: int, worker: str) -> Sampler:
     """A new sampler for each question: proposals depend on the study, and not on when a process was stopped."""
 
-    def sampler(trials: int) -> optuna.samplers.BaseSampler:
-        seeds = np.random.SeedSequence([seed, zlib.crc32(worker.encode()), trials])
+    def sampler(points: int) -> optuna.samplers.BaseSampler:
+        seeds = np.random.SeedSequence([seed, zlib.crc32(worker.encode()), points])
         return optuna.samplers.TPESampler(seed=int(seeds.generate_state(1)[0]))
 
     return sampler

@@ -11,6 +11,8 @@ from .trainer import Rung
 Record = dict[str, np.ndarray]
 """One rung as arrays by name, from which it can be told again."""
 
+_FATES = ("diverged_at", "pruned_at", "ended_at")
+
 
 class History:
     """Metrics of all runs, and what became of them.
@@ -20,7 +22,9 @@ class History:
       done: how many evaluations there are so far.
       metrics: by name, `[rows, points, evaluations]`; NaN for what did not happen.
       diverged_at: `[rows, points]`, the step (from 1) at which a run diverged, -1 if it did not.
-      pruned_at: `[points]`, the step after which a point was stopped, -1 if it was not.
+      pruned_at: `[points]`, the step after which a point was stopped by a rule, -1 if it was not.
+      ended_at: `[points]`, the step after which it was not trained any more, also because all its runs had diverged; -1
+        if it was trained to the end.
     """
 
     def __init__(self, rows: int, points: int, stops: Sequence[int]):
@@ -36,6 +40,7 @@ class History:
         self.metrics: dict[str, np.ndarray] = {}
         self.diverged_at = np.full((rows, points), -1)
         self.pruned_at = np.full(points, -1)
+        self.ended_at = np.full(points, -1)
 
     @property
     def step(self) -> int:
@@ -45,7 +50,17 @@ class History:
     @property
     def alive(self) -> np.ndarray:
         """`[points]`, whether a point is still trained."""
-        return self.pruned_at < 0
+        return self.ended_at < 0
+
+    @property
+    def lost(self) -> np.ndarray:
+        """`[points]`, whether all runs of a point have diverged."""
+        return (self.diverged_at >= 0).all(axis=0)
+
+    @property
+    def cost(self) -> np.ndarray:
+        """`[points]`, how many steps each run of a point has made."""
+        return np.where(self.alive, self.step, self.ended_at)
 
     @property
     def latest(self) -> dict[str, np.ndarray]:
@@ -86,7 +101,7 @@ class History:
     def record(self) -> Record:
         """The latest evaluation and what became of the runs, for `restore`."""
         metrics = {f"metrics/{name}": values for name, values in self.latest.items()}
-        return {**metrics, "diverged_at": self.diverged_at, "pruned_at": self.pruned_at}
+        return {**metrics, **{name: getattr(self, name) for name in _FATES}}
 
     def restore(self, records: Sequence[Mapping[str, np.ndarray]]) -> None:
         """Goes back to where `record` was called last.
@@ -101,7 +116,8 @@ class History:
                 if name.startswith("metrics/"):
                     self.write(name.removeprefix("metrics/"), everything, values)
             self.done += 1
-        self.diverged_at, self.pruned_at = records[-1]["diverged_at"].copy(), records[-1]["pruned_at"].copy()
+        for name in _FATES:
+            setattr(self, name, records[-1][name].copy())
 
     def by_run(self, folds: int) -> Mapping[str, Any]:
         """Metrics, `diverged_at`, `pruned_at` and `cost` as a result has them, `[points, seeds]` or with folds."""
@@ -110,12 +126,12 @@ class History:
             values = values.swapaxes(0, 1)
             return values.reshape(len(values), -1, folds, *values.shape[2:]) if folds > 1 else values
 
-        stopped = np.broadcast_to(self.pruned_at, self.diverged_at.shape)
+        shape = self.diverged_at.shape
         return {
             "metrics": {name: runs(values) for name, values in self.metrics.items()},
             "diverged_at": runs(self.diverged_at),
-            "pruned_at": runs(stopped).copy(),
-            "cost": runs(np.where(stopped < 0, self.stops[-1], stopped)),
+            "pruned_at": runs(np.broadcast_to(self.pruned_at, shape)).copy(),
+            "cost": runs(np.broadcast_to(self.cost, shape)).copy(),
         }
 
     def _mark(self, points: np.ndarray, losses: np.ndarray, metrics: Mapping[str, np.ndarray], start: int) -> None:

@@ -14,7 +14,7 @@ from .batched import draw
 from .checks import check
 from .engine import Engine
 from .fingerprint import of_functions
-from .lanes import Lanes, arrange, lay_out
+from .lanes import Lanes, again, arrange, lay_out
 from .placement import Placement
 from .points import Program
 from .reader import Reader
@@ -83,6 +83,12 @@ class Part:
         losses, metrics = self.engine.advance(start, stop, tick)
         current = {f"current_{name}": self.engine.hyper[name] for name in changing}
         return self.points, Rung(losses, {**metrics, **current})
+
+    def would_shrink(self, alive: np.ndarray) -> bool:
+        """Whether it would have fewer batches without those that are not alive, `[points]` of all programs."""
+        kept = int(alive[self.points].sum())
+        lanes = self.engine.lanes
+        return kept < len(self.points) and (not kept or len(again(lanes, kept).batches()) < len(lanes.batches()))
 
     def keep(self, alive: np.ndarray) -> None:
         """Goes on with those that are alive.

@@ -71,9 +71,7 @@ def print_table(
     if "method" in ranking:
         shown |= ~ranking.duplicated("method")
     for _, row in ranking[shown].iterrows():
-        table.add_row(
-            *(_cell(value, metric if str(column).startswith(metric) else "") for column, value in row.items())
-        )
+        table.add_row(*(_cell(str(column), value, metric) for column, value in row.items()))
     console.print(table)
     name = "Accuracy" if metric == "test_accuracy" else metric.replace("_", " ").capitalize()
     pruned = int((result.pruned_at >= 0).sum())
@@ -134,15 +132,16 @@ def pictures(
     }
 
 
-def _cell(value: object, metric: str) -> str:
+def _cell(column: str, value: object, metric: str) -> str:
     if isinstance(value, str | bool | np.bool_):
         return str(value)
     number = math.nan if value is pd.NA else float(value)  # pyright: ignore[reportArgumentType]
     if math.isnan(number):
         return ""
-    if "accuracy" in metric:
+    measured = column.startswith(metric)
+    if measured and "accuracy" in metric:
         return f"{number:.2%}"
     if number.is_integer() and abs(number) < 1e9:
         return f"{number:.0f}"
-    short = f"{number:.3g}" if metric else f"{number:.4g}"
+    short = f"{number:.3g}" if measured else f"{number:.4g}"
     return f"{number:g}" if float(short).is_integer() else short  # no beta is 1

@@ -85,9 +85,16 @@ class Rules:
             scores = np.median(self.scores(history), axis=0)
             kept = self.pruning.keep(history.step, scores, alive)
             history.pruned_at[alive & ~kept] = history.step
+            history.ended_at[alive & ~kept] = history.step
             for part in parts:
                 part.keep(kept)
-        if self.population is not None and self.population.due(history.step):
+        if self.population is None:
+            # What is lost takes a place in a batch, which costs nothing until there would be fewer batches.
+            for part in parts:
+                if part.would_shrink(~history.lost):
+                    history.ended_at[part.points[history.lost[part.points]]] = history.step
+                    part.keep(~history.lost)
+        elif self.population.due(history.step):
             scores = self.scores(history)[..., -1]
             for index, part in enumerate(parts):
                 rng = np.random.default_rng([history.step, index])

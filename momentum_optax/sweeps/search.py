@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ._extras import need
-from .axes import axes
 from .best import Mode, Statistic, check_metric, scores
 from .points import Points
 from .results import SweepResult, join
 from .run import sweep
 from .sampling import Space
+from .suggestions import suggestions
 from .trial import Trial
 from .values import whole
 
@@ -99,9 +99,9 @@ def optuna_search(
     from .asking import Desk, open_study
 
     n, batch, seed = whole("n", n, 1), whole("batch", batch, 1), whole("seed", seed, 0)
-    found = axes(space)
+    suggested = suggestions(space)
     study, mode, sampler = open_study(study, folder, metric, mode, seed, worker)
-    desk = Desk(study, found, worker, sampler)
+    desk = Desk(study, suggested, worker, sampler)
     results: list[SweepResult] = []
     numbers: list[int] = []
     for asked in desk.batches(n, batch, again=folder is not None):

@@ -82,7 +82,7 @@ class Teller:
                 runs=history.diverged_at.size,
                 alive=alive,
                 diverged=int((history.diverged_at >= 0).sum()),
-                pruned=history.diverged_at.size - alive,
+                pruned=int((history.pruned_at >= 0).sum()) * rows,
                 metrics=history.latest,
                 metric=check_metric(history, self._rules.metric) if history.done else "",
                 best=self._best,
@@ -96,8 +96,7 @@ class Teller:
         )
 
     def _lane_steps(self) -> int:
-        stopped = self._history.pruned_at
-        return int(np.where(stopped < 0, self._history.step, stopped).sum()) * len(self._history.diverged_at)
+        return int(self._history.cost.sum()) * len(self._history.diverged_at)
 
     def _compiling(self) -> float:
         return sum({id(t): t.compiling for t in (part.engine.trainer.batched for part in self._parts)}.values())

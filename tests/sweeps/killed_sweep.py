@@ -22,7 +22,7 @@ METHODS = {
     "adam": lambda hp: optax.adam(hp["learning_rate"], hp["beta"]),
 }
 # One learning rate is too large for SGD.
-RATES = {"learning_rate": [0.01, 0.1, 1e30], "beta": [0.0, 0.9]}
+RATES = {"learning_rate": [0.01, 0.1, 3e38], "beta": [0.0, 0.9]}
 SWEEPS = {
     "vmap": {"points": grid(method=[*METHODS], **RATES), "pruning": SuccessiveHalving(min_steps=40, factor=2)},
     "step": {

@@ -263,3 +263,21 @@ def test_auto_times_what_is_worth_it(plain, monkeypatch):
     assert set(seconds) >= {"step_seconds_per_step", "map_seconds_per_step"}
     assert min(seconds, key=seconds.get) == f"{way['strategy']}_seconds_per_step"
     assert_near(result, plain)
+
+
+def test_points_that_are_lost_are_not_trained_on(plain):
+    points = [*POINTS, *grid(learning_rate=[1e38, 2e38, 3e38], beta=[0.0, 0.9])]
+    told = []
+    result = run(points, lanes_per_chunk=3, progress=told.append)
+    assert result.diverged.tolist() == [[False] * 3] * 6 + [[True] * 3] * 6
+    assert (result.pruned_at == -1).all()
+    assert result.cost.tolist() == [[30] * 3] * 6 + [[5] * 3] * 6
+    assert told[-1].lane_steps == told[-1].lane_steps_total == result.cost.sum()
+    assert_near(sweeps.SweepResult(**{**vars(result), **part(result, slice(0, 6))}), plain)
+
+
+def test_all_may_be_lost():
+    result = run(grid(learning_rate=[1e38, 3e38], beta=[0.9]))
+    assert result.diverged.all()
+    assert result.cost.max() == 5
+    assert np.isnan(result.metrics["test_loss"]).all()

@@ -31,6 +31,7 @@ NOW = Progress(
     seconds=25.0,
     compiling=5.0,
 )
+EARLIER = dataclasses.replace(NOW, rung=4, lane_steps=50_000, seconds=11.0, compiling=1.0)
 LINE = (
     " 66%  10 s left, rung 5/10, 5,000 lane-steps/s, 1,500 of 2,000 runs alive, 3 diverged, 500 pruned, "
     "best test_accuracy 95.4% (method sgd, nesterov True, layers 2, learning_rate 0.1)"
@@ -113,11 +114,28 @@ def test_a_resumed_sweep_is_as_fast_as_it_is_now():
 
 
 def test_plain_lines_where_there_is_no_terminal():
-    assert lines_of([NOW]) == [LINE]
+    lines = lines_of([EARLIER, NOW])
+    # How fast it is shows from the second report on.
+    assert lines == [LINE.replace("66%  10 s left, rung 5/10, 5,000 lane-steps/s", "33%  rung 4/10"), LINE]
     bare = dataclasses.replace(NOW, diverged=0, pruned=0, best=math.nan, alive=2000)
-    assert lines_of([bare]) == [LINE[: LINE.index("1,500")] + "2,000 of 2,000 runs alive"]
+    assert lines_of([EARLIER, bare])[1] == LINE[: LINE.index("1,500")] + "2,000 of 2,000 runs alive"
     loss = dataclasses.replace(bare, metric="test_loss", best=0.12345, best_point={"x": 1e-4})
     assert lines_of([loss])[0].endswith("runs alive, best test_loss 0.1235 (x 0.0001)")
+
+
+def test_what_a_sweep_does_before_it_trains_is_not_taken_for_slowness():
+    reports = [dataclasses.replace(now, seconds=now.seconds + 1000) for now in drive(halve_after=None)]
+    lines = lines_of(reports)
+    assert lines[0].startswith("  4%  rung 0/6, 100 of")
+    assert lines[1].startswith("  8%  2 min left, rung 0/6, 50 lane-steps/s")
+    assert reports[-1].seconds - reports[1].seconds == 110
+
+
+def test_the_speed_is_that_of_the_latter_half():
+    slower = dataclasses.replace(NOW, lane_steps=110_000, seconds=65.0, rung=6)
+    slowest = dataclasses.replace(NOW, lane_steps=110_100, seconds=145.0, rung=7)
+    rates = [re.findall("([0-9,]+) lane", line) for line in lines_of([EARLIER, NOW, slower, slowest])]
+    assert rates == [[], ["5,000"], ["250"], ["1"]]
 
 
 def test_few_lines_but_always_the_first_and_the_last():
@@ -129,10 +147,10 @@ def test_few_lines_but_always_the_first_and_the_last():
 def test_the_last_line_comes_after_an_error_too():
     out = io.StringIO()
     with pytest.raises(KeyboardInterrupt), progress_bar(stream=out, interval=1e9) as report:  # noqa: PT012
-        report(NOW)
+        report(EARLIER)
         report(dataclasses.replace(NOW, rung=6))
         raise KeyboardInterrupt
-    assert [line.split(", ")[1] for line in out.getvalue().splitlines()] == ["rung 5/10", "rung 6/10"]
+    assert [re.search(r"rung \d+", line)[0] for line in out.getvalue().splitlines()] == ["rung 4", "rung 6"]
 
 
 def test_it_is_100_percent_at_the_end_only():
@@ -148,17 +166,17 @@ def test_of_several_sweeps_the_next_are_expected_to_be_like_this_one():
     assert percents == sorted(percents)
     assert (percents[0], percents[-1]) == (2, 100)
     assert percents[lines.index(next(line for line in lines if "b rung" in line)) - 1] == 50
-    # 242 s: 115 s of this one, then 7 s of compiling and 120 s of training of the next.
-    assert lines[0].startswith("  2%  4 min left, a rung 0/6")
-    assert lines[reports.index(reports[len(reports) // 2])].startswith(" 52%  2 min left, b rung 0/6")
+    # 237 s: 110 s of this one, then 7 s of compiling and 120 s of training of the next.
+    assert lines[1].startswith("  4%  4 min left, a rung 0/6")
+    assert lines[len(lines) // 2].startswith(" 52%  2 min left, b rung 0/6")  # as fast as the one before
     ends = [line[:4] for line in lines_of(reports, labels=["a", "b"], interval=1e9)]
     assert ends == ["  2%", " 50%", "100%"]
 
 
 @pytest.mark.parametrize(("seconds", "words"), [(0.4, "0 s"), (99, "99 s"), (720, "12 min"), (9000, "2.5 h")])
 def test_times_are_easy_to_grasp(seconds, words):
-    now = dataclasses.replace(NOW, lane_steps=1, lane_steps_total=2, seconds=5.0 + seconds)
-    assert f" {words} left" in lines_of([now])[0]
+    now = dataclasses.replace(NOW, lane_steps=50_001, lane_steps_total=50_002, seconds=15.0 + seconds)
+    assert f" {words} left" in lines_of([EARLIER, now])[1]
 
 
 def test_an_unknown_label_is_named():
@@ -182,9 +200,10 @@ def test_a_bar_on_a_terminal(terminal):
 
 def test_lines_on_a_terminal_that_cannot_draw(terminal, monkeypatch):
     monkeypatch.setenv("TERM", "dumb")
-    with progress_bar(stream=terminal) as report:
+    with progress_bar(stream=terminal, interval=0.0) as report:
+        report(EARLIER)
         report(NOW)
-    assert terminal.getvalue().splitlines() == [LINE]
+    assert terminal.getvalue().splitlines()[1:] == [LINE]
 
 
 @pytest.mark.parametrize("widgets", [True, False])
@@ -208,11 +227,12 @@ def test_in_a_notebook_a_bar_with_widgets_and_lines_without(widgets, monkeypatch
     monkeypatch.setitem(sys.modules, "IPython.display", display)
     monkeypatch.setitem(sys.modules, "ipywidgets", SimpleNamespace(Output=Output) if widgets else None)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: widgets and name == "ipywidgets")
-    with progress_bar() as report:
+    with progress_bar(interval=0.0) as report:
+        report(EARLIER)
         report(NOW)
     html = [item._repr_mimebundle_([], [])["text/html"] for item in shown if hasattr(item, "_repr_mimebundle_")]
     assert any("rung 5/10" in text and "1,500 of 2,000 runs alive" in text for text in html) == widgets
-    assert capsys.readouterr().err.splitlines() == ([] if widgets else [LINE])
+    assert capsys.readouterr().err.splitlines()[1:] == ([] if widgets else [LINE])
 
 
 def test_what_may_be_given_to_sweep(terminal, monkeypatch):

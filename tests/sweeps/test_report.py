@@ -1,6 +1,7 @@
 import io
 
 import numpy as np
+import pandas as pd
 import pytest
 from results import make
 from rich.console import Console
@@ -36,6 +37,23 @@ def test_losses_folds_pruned_runs_and_choices_have_words_of_their_own():
     assert ["2", "tanh", "3", "0.25"] in rows
 
 
+def test_numbers_are_short_but_a_beta_is_not_rounded_to_1():
+    points = [{"learning_rate": 0.123456, "beta": 0.999987}, {"learning_rate": 1234.0, "beta": 0.12345678}]
+    lines = [
+        line.split()
+        for line in printed(make([[[1e-5, 5.4321e-4]], [[1, 2]]], points=points, metric="loss")).splitlines()
+    ]
+    assert ["1", "0.1235", "0.999987", "0.000543", "0", "0"] in lines
+    assert ["2", "1234", "0.1235", "2", "0", "0"] in lines
+    assert ["rank", "rate", "beta", "loss", "spread", "diverged"] in lines  # no steps to a loss of 95 %
+
+
+def test_the_other_mode_ranks_the_other_way_round():
+    result = make([[[0.5, 0.5]], [[0.6, 0.6]]])
+    for mode, rate in (("max", "0.2"), ("min", "0.1")):
+        assert ["1", "m", rate] in [line.split()[:3] for line in printed(result, mode=mode).splitlines()]
+
+
 def test_another_metric_ranks():
     result = make([[[0.5, 0.5]], [[0.6, 0.6]]])
     result.metrics["train_loss"] = np.float32([[[1, 1]], [[2, 2]]])
@@ -47,10 +65,17 @@ def test_another_metric_ranks():
 
 def test_a_folder_has_tables_numbers_and_pictures(tmp_path):
     result = make(np.random.default_rng(0).uniform(size=(3, 2, 2)))
-    write(result, tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(FILES)
+    result.save(tmp_path)
+    numbers = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    write(result, tmp_path, mode="min")
+    assert {path.name for path in tmp_path.iterdir()} == {*FILES, "runs.npz", "sweep.json"}
     assert load(tmp_path).equals(result)
-    assert len(FILES) == 9
+    for name in ("runs.csv", "runs.npz", "sweep.json"):
+        assert (tmp_path / name).read_bytes() == numbers[name]
+    best, worst = (pd.read_csv(io.BytesIO(table))["learning_rate"].tolist() for table in
+                   (numbers["table.csv"], (tmp_path / "table.csv").read_bytes()))  # fmt: skip
+    assert best == worst[::-1]
+    assert len(FILES) == 7
     for path in tmp_path.glob("*.png"):
         assert path.read_bytes().startswith(b"\x89PNG")
 
