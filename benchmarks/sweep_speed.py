@@ -1,38 +1,37 @@
-"""How fast a sweep is, beside what people do without one.
+"""How fast a sweep of a small network is, beside what people do without one.
 
-256 runs (32 points x 8 seeds) of a 64-64-10 network on the digits, heavy ball, at two batch sizes. All ways run in
-turn in one process, round after round, so that a busy machine slows all of them; each figure is a median over rounds,
-each ratio a median of the rounds' ratios. Compilation is left out, except where the way compiles anew for every
-point. The slow ways are timed on a few runs. Per run all ways do the same work: the same steps and one final test.
-Core-milliseconds count all cores of this process, and hold on a machine that others use too.
+A 64-64-10 network on the digits, heavy ball, from 16 to 4,096 runs and with batches of 8, 16 and 128 samples. All ways
+of a row run in turn in one process, round after round, so that a busy machine slows all of them; a ratio is the median
+of the rounds' ratios. Compiling is left out, but where a way compiles anew for every point. The slow ways are timed on
+a few of the runs. Core-milliseconds count all cores, and hold on a machine that others use too.
 
-    python benchmarks/sweep_speed.py            # some minutes
-    python benchmarks/sweep_speed.py --quick    # less than one
+    python benchmarks/sweep_speed.py [--quick] [--markdown] [--lanes 16 256] [--batches 8]
 """
 
 import argparse
-import functools
-import statistics
-import time
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import machine
-import numpy as np
-import optax
-from jax.sharding import PartitionSpec as P
+from sweep_ways import Way, Ways, compare, points, show
 
-import momentum_optax as mo
 from momentum_optax.problems import digits
-from momentum_optax.sweeps import accuracy, cross_entropy, grid, supervised, sweep
+from momentum_optax.sweeps import Data
 from momentum_optax.sweeps.cores import cpu_count
 
-RATES = [float(x) for x in np.geomspace(0.003, 0.1, 8)]
-BETAS = [0.0, 0.5, 0.8, 0.9]
-SEEDS = 8
+OURS, TOGETHER = "momentum_optax sweep", "vmap + shard_map, by hand"
+LANES, BATCHES = (16, 64, 256, 1024, 4096), (8, 16, 128)
+GPU_LANES = (1024, 16384)
+BESIDE = 256
+"""With how many runs the slow ways are compared."""
+
+LEAST = {"jitted loop": {128: 2.0, 8: 5.0}, "compiled for each point": 100.0, "PyTorch's loop": 15.0}
+"""How many times our time the ways should take, some by the size of a batch; that by hand at least 1 / 1.05."""
 
 
-def init(key):
+def init(key: Any) -> Any:
+    """The first params of the network."""
     a, b = jax.random.split(key)
     return {
         "w1": jax.random.normal(a, (64, 64)) / 8,
@@ -42,154 +41,83 @@ def init(key):
     }
 
 
-def apply(params, images):
+def apply(params: Any, images: Any) -> Any:
+    """The logits."""
     return jax.nn.relu(images @ params["w1"] + params["b1"]) @ params["w2"] + params["b2"]
 
 
-def whole_run(rate, beta, params, rows, data):
-    """One run as one would write it by hand: params `[...]`, rows `[steps, batch]`; gives the test accuracy."""
-    tx = optax.sgd(rate, beta)
-
-    def step(carry, index):
-        params, state = carry
-        images, labels = data.train_inputs[index], data.train_targets[index]
-        loss, gradients = jax.value_and_grad(lambda p: cross_entropy(apply(p, images), labels).mean())(params)
-        updates, state = tx.update(gradients, state, params)
-        return (optax.apply_updates(params, updates), state), loss
-
-    (params, _), _ = jax.lax.scan(step, (params, tx.init(params)), rows)
-    return accuracy(apply(params, data.test_inputs), data.test_targets).mean()
+def torch_network(torch: Any, params: Any) -> Any:
+    """The same network."""
+    net = torch.nn.Sequential(torch.nn.Linear(64, 64), torch.nn.ReLU(), torch.nn.Linear(64, 10))
+    with torch.no_grad():
+        for parameter, name in zip(net.parameters(), ("w1", "b1", "w2", "b2"), strict=True):
+            parameter.copy_(torch.tensor(params[name].T))
+    return net
 
 
-def ways(batch, steps, few):
-    """The ways: name -> (function that does some runs, how many)."""
+def images(count: int = 1408) -> Data:
+    """The digits, as many to train on as all sizes of batches divide."""
     data = digits.load()
-    # As many images as all batch sizes divide: what is written by hand knows no batch that is not full.
-    data = data._replace(train_inputs=data.train_inputs[:1408], train_targets=data.train_targets[:1408])
-    points = grid(learning_rate=RATES, beta=BETAS)
-    trial = supervised(
-        (init, apply),
-        cross_entropy,
-        data,
-        batch_size=batch,
-        optimizer=lambda hp: mo.heavy_ball(hp["learning_rate"], hp["beta"]),
-    )
-    params = [jax.device_get(jax.jit(init)(jax.random.key(seed))) for seed in range(SEEDS)]
-    rows = [trial.plan({}, seed, steps)["rows"] for seed in range(SEEDS)]
-    hyper = points.arrays()
-    rates, betas = hyper["learning_rate"], hyper["beta"]
-    runs = len(points) * SEEDS
-    lanes = [(point, seed) for point in range(len(points)) for seed in range(SEEDS)]
-    chosen = lanes[:: runs // few][:few]
+    return data._replace(train_inputs=data.train_inputs[:count], train_targets=data.train_targets[:count])
 
-    def ours():
-        return sweep(trial, points, seeds=SEEDS, steps=steps, evaluate_every=steps).final().mean()
 
-    placed = jax.tree.map(jnp.asarray, data)
-    one = jax.jit(whole_run)
+def ways_of(lanes: int, batch: int, steps: int, beside: bool) -> dict[str, Way]:
+    """The ways to train so many runs.
 
-    def loop():
-        return [float(one(rates[p], betas[p], params[s], rows[s], placed)) for p, s in chosen]
-
-    mesh = jax.sharding.Mesh(np.asarray(jax.devices()), ("seeds",))
-
-    def spread(lanes, specs):
-        return jax.jit(jax.shard_map(lanes, mesh=mesh, in_specs=(*specs, P()), out_specs=P("seeds"), check_vma=False))
-
-    over_points = jax.vmap(whole_run, (0, 0, None, None, None))
-    over_both = jax.vmap(over_points, (None, None, 0, 0, None))
-    by_hand = spread(over_both, (P(), P(), P("seeds"), P("seeds")))
-    stacked = jax.tree.map(lambda *x: np.stack(x), *params), np.stack(rows)
-
-    def hand_written():
-        return np.asarray(by_hand(rates, betas, *stacked, placed)).mean()
-
-    flat = [np.asarray(x) for x in zip(*lanes, strict=True)]
-    flat_params, flat_rows = jax.tree.map(lambda x: x[flat[1]], stacked[0]), stacked[1][flat[1]]
-    plain = spread(jax.vmap(whole_run, (0, 0, 0, 0, None)), (P("seeds"),) * 4)
-
-    def hand_written_flat():
-        return np.asarray(plain(rates[flat[0]], betas[flat[0]], flat_params, flat_rows, placed)).mean()
-
-    def rejit():
-        # A training function that holds its numbers, draws its params and is jitted is a new program for every point.
-        p, s = chosen[0]
-        rate, beta = points[p]["learning_rate"], points[p]["beta"]
-        fresh = jax.jit(lambda key, rows, data: whole_run(rate, beta, init(key), rows, data))
-        float(fresh(jax.random.key(s), rows[s], placed))
-
-    found = {
-        "momentum_optax sweep": (ours, runs),
-        "vmap + shard_map, batches shared": (hand_written, runs),
-        "vmap + shard_map, flat": (hand_written_flat, runs),
-        "jitted loop": (loop, len(chosen)),
-        "re-jit per point": (rejit, 1),
-    }
-    try:
-        found["torch loop"] = (torch_loop(data, points, params, rows, chosen[:2]), 2)
-    except ImportError:
-        print("torch is not installed; its loop is left out")
+    Args:
+      lanes: how many.
+      batch: how many samples a step.
+      steps: how many steps a run.
+      beside: whether the slow ways are among them.
+    """
+    seeds = 4 if lanes < 64 else 8
+    ways = Ways(init, apply, images(), points(lanes // seeds), seeds, steps, batch)
+    found = {OURS: ways.ours(), TOGETHER: ways.together()}
+    if beside:
+        found["jitted loop"] = ways.loop(ways.some(16))
+        found["compiled for each point"] = ways.compile_each(ways.some(1))
+        try:
+            found["PyTorch's loop"] = ways.torch(torch_network, ways.some(2))
+        except ImportError:
+            print("torch is not installed; its loop is left out")
     return found
 
 
-def torch_loop(data, points, params, rows, chosen):
-    import torch
-
-    # One thread is fastest for matrices of this size.
-    torch.set_num_threads(1)
-    images, labels = torch.tensor(data.train_inputs), torch.tensor(data.train_targets, dtype=torch.long)
-    test_images, test_labels = (
-        torch.tensor(data.test_inputs),
-        torch.tensor(data.test_targets, dtype=torch.long),
-    )
-
-    def loop():
-        for p, s in chosen:
-            net = torch.nn.Sequential(torch.nn.Linear(64, 64), torch.nn.ReLU(), torch.nn.Linear(64, 10))
-            with torch.no_grad():
-                for parameter, name in zip(net.parameters(), ("w1", "b1", "w2", "b2"), strict=True):
-                    parameter.copy_(torch.tensor(params[s][name].T))
-            point = points[p]
-            optimizer = torch.optim.SGD(net.parameters(), point["learning_rate"], momentum=point["beta"], fused=True)
-            order = torch.tensor(rows[s], dtype=torch.long)
-            for index in order:
-                optimizer.zero_grad()
-                torch.nn.functional.cross_entropy(net(images[index]), labels[index]).backward()
-                optimizer.step()
-            with torch.no_grad():
-                (net(test_images).argmax(-1) == test_labels).float().mean().item()
-
-    return loop
-
-
-def measure(batch, steps, rounds, few):
-    """Prints the table for one batch size."""
-    table = ways(batch, steps, few)
-    cpu_times = {name: [] for name in table}
-
-    def counted(name):
-        begun = time.process_time()
-        table[name][0]()
-        cpu_times[name].append((time.process_time() - begun) / table[name][1])
-
-    seconds = machine.interleave({name: functools.partial(counted, name) for name in table}, rounds, warmup=1)
-    times = {name: [s / table[name][1] for s in values] for name, values in seconds.items()}
-    ours = times["momentum_optax sweep"]
-    print(f"\nbatch {batch}, {steps} steps, {rounds} rounds, {len(jax.devices())} devices, {jax.default_backend()}")
-    print(f"{'':34}{'ms per run':>12}{'against ours':>14}{'core-ms per run':>17}")
+def missed(times: dict[str, Any], batch: int) -> list[str]:
+    """Which targets are missed."""
+    found = []
     for name, own in times.items():
-        ratio = statistics.median(machine.ratios(own, ours))
-        cpu = statistics.median(cpu_times[name][1:]) * 1e3  # without the warm-up
-        print(f"{name:34}{statistics.median(own) * 1e3:12.2f}{ratio:14.2f}{cpu:17.2f}")
+        least = 1 / 1.05 if name == TOGETHER else LEAST.get(name, 0.0)
+        least = least.get(batch, 0.0) if isinstance(least, dict) else least
+        if own.ratio[1] < least:
+            found.append(f"{name}: {own.ratio[1]:.2f} instead of {least:.2f}")
+    return found
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true")
-    quick = parser.parse_args().quick
+    add = parser.add_argument
+    add("--quick", action="store_true", help="few runs and steps; seconds")
+    add("--markdown", action="store_true", help="print tables for RESULTS.md")
+    add("--lanes", type=int, nargs="+", help="how many runs")
+    add("--batches", type=int, nargs="+", help="samples per step")
+    add("--steps", type=int, help="steps per run (300, or 10 with --quick)")
+    add("--rounds", type=int, help="timed rounds (9 to 3 by the number of runs, or 1 with --quick)")
+    chosen = parser.parse_args()
     jax.config.update("jax_num_cpu_devices", cpu_count())
-    for batch in (128, 8):
-        measure(batch, steps=100 if quick else 300, rounds=3 if quick else 7, few=4 if quick else 16)
+    on_cpu = jax.default_backend() == "cpu"
+    everything = chosen.lanes or ((16,) if chosen.quick else LANES if on_cpu else GPU_LANES)
+    steps = chosen.steps or (10 if chosen.quick else 300)
+    print(machine.describe("jax", "jaxlib", "optax", "numpy", "torch"))
+    for batch in chosen.batches or ((8,) if chosen.quick else BATCHES):
+        for lanes in everything:
+            rounds = chosen.rounds or (1 if chosen.quick else max(3, min(9, 2304 // lanes)))
+            times = compare(ways_of(lanes, batch, steps, lanes == BESIDE or chosen.quick), OURS, rounds)
+            where = f"{len(jax.devices())} x {jax.default_backend()}"
+            print(f"\n### {lanes:,} runs of {steps} steps of {batch} samples, {where}, {rounds} rounds\n")
+            show(times, chosen.markdown)
+            misses = missed(times, batch)
+            print(f"\nMissed: {'; '.join(misses)}." if misses else "\nAll targets met.")
 
 
 if __name__ == "__main__":

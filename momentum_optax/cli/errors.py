@@ -28,6 +28,12 @@ def need_sweep_extra() -> None:
             raise SystemExit(f'Sweeps need {name}: pip install ".[sweep]" in a clone')
 
 
+def check_parquet(asked: bool) -> None:
+    """Refuses to promise what cannot be written hours later."""
+    if asked and not any(importlib.util.find_spec(name) for name in ("fastparquet", "pyarrow")):
+        raise bad("--parquet", "this needs fastparquet or pyarrow; without it, runs.csv has the same rows")
+
+
 @contextlib.contextmanager
 def library_errors() -> Iterator[None]:
     """Shows errors of the library without their traceback; those of the user's own code keep it."""
@@ -38,6 +44,7 @@ def library_errors() -> Iterator[None]:
             raise
         # The text of a KeyError is quoted.
         text = str(error.args[0]) if isinstance(error, KeyError) else str(error)
-        message = "\n".join([text, *getattr(error, "__notes__", ())])
+        notes = [note for note in getattr(error, "__notes__", ()) if "JAX has removed" not in note]
+        message = "\n".join([text, *notes])
         message = message.replace("delete this one", "let --no-resume replace what is in this one")
         raise bad("--output", message) if message.startswith("folder=") else typer.BadParameter(message) from error

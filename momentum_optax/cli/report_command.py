@@ -8,7 +8,7 @@ import typer
 from ..sweeps import SweepResult, load
 from ..sweeps.unfinished import load_unfinished
 from . import folders, texts
-from .errors import bad, need_sweep_extra, unwritable
+from .errors import bad, check_parquet, need_sweep_extra, unwritable
 
 MODES = ("max", "min")
 
@@ -25,6 +25,7 @@ def report(
     texts.count("--rows", rows)
     texts.one_of("--mode", mode, MODES)
     need_sweep_extra()
+    check_parquet(parquet)
     try:
         result = load(folder) if folders.finished(folder) else load_unfinished(folder)
     except (OSError, ValueError) as error:
@@ -56,7 +57,5 @@ def show(
         files = report.write(result, output, metric=metric, mode=mode, parquet=parquet)
     except OSError as error:
         raise unwritable(output, error) from error
-    except ImportError as error:
-        raise bad("--parquet", str(error)) from error
     if not quiet:
         print(f"Wrote {', '.join(file.name for file in files)} to {output}.")

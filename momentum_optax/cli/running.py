@@ -16,7 +16,7 @@ from ..sweeps.progress import opened
 from ..sweeps.saving import check_writable
 from ..sweeps.unfinished import load_unfinished
 from . import folders
-from .errors import bad, library_errors, need_sweep_extra, unwritable
+from .errors import bad, check_parquet, library_errors, need_sweep_extra, unwritable
 from .interruption import INTERRUPTED, interruptible
 from .report_command import show
 from .study import Study
@@ -64,6 +64,7 @@ class Cluster:
 def run(what: Study, output: Path, cluster: Cluster, *, resume: bool, parquet: bool, quiet: bool) -> None:
     """Runs a sweep and reports it; on Ctrl-C, reports what is finished."""
     need_sweep_extra()
+    check_parquet(parquet)
     options = {name: value for name, value in what.options.items() if value is not None}
     metric, mode = options.get("metric"), options.get("mode")
     first, heard = True, False
@@ -80,6 +81,8 @@ def run(what: Study, output: Path, cluster: Cluster, *, resume: bool, parquet: b
 
                     def report_and_check(now: Progress) -> None:
                         nonlocal heard
+                        if not heard and now.restored:
+                            _say([f"Note: goes on from step {now.step} of {now.steps}; --no-resume begins anew."])
                         heard = True
                         progress(now)
                         check()
@@ -93,6 +96,8 @@ def run(what: Study, output: Path, cluster: Cluster, *, resume: bool, parquet: b
             _say([f"Interrupted: {_what_is_kept(kept, output)}."])
         raise typer.Exit(INTERRUPTED) from None
     if first:
+        if not heard:
+            _say([f"Note: {output} holds all of this sweep, and nothing was run; --no-resume runs it again."])
         show(result, output, metric, mode, parquet=parquet, quiet=quiet)
 
 
@@ -115,10 +120,6 @@ def _folder(output: Path, resume: bool) -> Iterator[None]:
         raise
     except OSError as error:
         raise unwritable(output, error) from error
-    if folders.finished(output):
-        _say([f"Note: {output} holds the whole sweep already; --no-resume runs it again."])
-    elif folders.begun(output):
-        _say([f"Note: goes on with what is in {output}; --no-resume begins anew."])
     mine = not folders.begun(output) and not folders.finished(output)
     try:
         yield

@@ -1,5 +1,6 @@
 """Asking Optuna for batches of points, and telling it what became of them."""
 
+import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -9,6 +10,8 @@ import numpy as np
 import optuna
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
+from sqlalchemy import NullPool
+from sqlalchemy.exc import DatabaseError
 
 from .best import Mode, check_mode
 from .suggestions import Suggestion
@@ -16,6 +19,9 @@ from .values import Value, listing
 
 NAME = "momentum_optax"
 """Of a study that is made here, and of the note at each of its trials."""
+
+TRIES = 6
+"""How often a database is tried to be opened, half a second apart."""
 
 Sampler = Callable[[int], optuna.samplers.BaseSampler]
 """The sampler for a study that has so many points."""
@@ -153,9 +159,7 @@ def open_study(
     sampler = None
     if not isinstance(study, optuna.Study):
         mode, sampler = check_mode(metric, mode), _sampler(seed, worker)
-        direction = "maximize" if mode == "max" else "minimize"
-        address = _address(study, folder)
-        study = optuna.create_study(storage=address, study_name=NAME, direction=direction, load_if_exists=True)
+        study = _made_or_found(study, folder, mode)
     if len(study.directions) > 1:
         raise ValueError(f"study: a search has one metric, but the study has {len(study.directions)} objectives.")
     has: Mode = "max" if study.direction == StudyDirection.MAXIMIZE else "min"
@@ -174,11 +178,27 @@ def _sampler(seed: int, worker: str) -> Sampler:
     return sampler
 
 
-def _address(study: str | Path | None, folder: str | Path | None) -> str | None:
+def _made_or_found(study: str | Path | None, folder: str | Path | None, mode: Mode) -> optuna.Study:
+    for patience in reversed(range(TRIES)):
+        try:
+            storage = _storage(study, folder)
+            direction = "maximize" if mode == "max" else "minimize"
+            return optuna.create_study(storage=storage, study_name=NAME, direction=direction, load_if_exists=True)
+        except DatabaseError:
+            # Another process that begins at the same time may be making the tables.
+            if not patience:
+                raise
+            time.sleep(0.5)
+    raise AssertionError
+
+
+def _storage(study: str | Path | None, folder: str | Path | None) -> optuna.storages.BaseStorage | str | None:
     if isinstance(study, str) and "://" in study:
         return study
     if study is None and folder is None:
         return None
     path = Path(study if study is not None else Path(str(folder)) / "study.db").absolute()
     path.parent.mkdir(parents=True, exist_ok=True)
-    return f"sqlite:///{path.as_posix()}"
+    # A file is closed after each use, and waited for while another process writes.
+    options = {"poolclass": NullPool, "connect_args": {"timeout": 60}}
+    return optuna.storages.RDBStorage(f"sqlite:///{path.as_posix()}", engine_kwargs=options)

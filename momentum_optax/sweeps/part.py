@@ -136,7 +136,11 @@ def begin(
     items = _stack([trial.plan(Reader(program.structure), seed, steps) for seed in seeds])
     example = jax.tree.map(lambda x: x[0], drawn), jax.tree.map(lambda x: x[0, 0], items)
     numbers = program.points.arrays()
-    check(trial, program.structure, numbers, *example, None if folds == 1 else (np.int32(0), folds))
+    # Once for each program: a second sweep of a trial, such as a search makes many of, traces nothing.
+    kinds = tuple(program.structure.items()), tuple(numbers), folds
+    if kinds not in (checked := trial.__dict__.setdefault("_checked", set())):
+        check(trial, program.structure, numbers, *example, None if folds == 1 else (np.int32(0), folds))
+        checked.add(kinds)
     rows = len(seeds) * folds
     hyper = {name: np.tile(values, (rows, 1)) for name, values in numbers.items()}
     runs = rows, len(program.points)

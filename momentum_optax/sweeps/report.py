@@ -63,9 +63,12 @@ def print_table(
         collapse_padding=True,
         title=f"The best of {len(ranking)} points x {len(result.seeds)} seeds",
     )
+    headings = {**HEADINGS, f"{metric}_spread": "spread"}
+    if "pruned" in ranking:
+        headings["diverged"] = "di-\nverged"
     for column in map(str, ranking):
         left = any(isinstance(value, str) for value in ranking[column])
-        heading = "spread" if column == f"{metric}_spread" else HEADINGS.get(column, column.replace("_", " "))
+        heading = headings.get(column, column.replace("_", " "))
         table.add_column(heading, justify="left" if left else "right", no_wrap=left)
     shown = ranking["rank"] <= rows
     if "method" in ranking:

@@ -65,7 +65,8 @@ def optuna_search(
       mode: `"max"` or `"min"`; `None` for the direction of a study that is given, else for `"min"` if the name of the
         metric ends in `loss` or `error`, else for `"max"`.
       statistic: what is taken over the runs of a point, see `best`.
-      n: how many points the study is to have, with those of earlier calls and of other processes.
+      n: how many points the study is to have, with those of earlier calls and of other processes. Processes that ask at
+        the same moment may go beyond it by a batch each.
       batch: how many points to train at once. If all hyperparameters are floats, all batches of a size are the same
         compiled program.
       seed: of the proposals, a whole number.

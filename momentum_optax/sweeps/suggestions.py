@@ -28,8 +28,8 @@ class Suggestion(NamedTuple):
 def suggestions(space: Mapping[str, Space]) -> dict[str, Suggestion]:
     """How Optuna suggests the hyperparameters of a space.
 
-    What is uniform on a scale is what Optuna models. So on a `one_minus_log` scale it suggests `1 - beta`, by this name,
-    on a logarithmic scale.
+    What is uniform on a scale is what Optuna models. So of a `one_minus_log` scale it suggests `1 - beta`, by this
+    name, on a logarithmic scale.
 
     Args:
       space: by hyperparameter, a scale without a count, or a list to choose from.
@@ -41,8 +41,8 @@ def suggestions(space: Mapping[str, Space]) -> dict[str, Suggestion]:
       ValueError: there is no hyperparameter, a scale has a count, or a list is bad, see `grid`, or has values that
         Optuna cannot tell apart.
     """
-    if not space:
-        raise ValueError("space: a search needs at least one hyperparameter.")
+    if not isinstance(space, Mapping) or not space:
+        raise ValueError(f"space must have a scale or a list for at least one hyperparameter, by name, not {space!r}.")
     return {name: _suggestion(name, as_choice_or_scale(name, given)) for name, given in space.items()}
 
 

@@ -16,7 +16,7 @@ from momentum_optax.sweeps import grid, log, sweep
 from momentum_optax.sweeps.population import Population
 from momentum_optax.sweeps.pruning import SuccessiveHalving
 
-RUNGS = 30
+RUNGS = 40
 METHODS = {
     "sgd": lambda hp: optax.sgd(hp["learning_rate"], hp["beta"]),
     "adam": lambda hp: optax.adam(hp["learning_rate"], hp["beta"]),
@@ -62,7 +62,7 @@ def main(folder, strategy, kills, seed):
     warnings.simplefilter("error")
     once = lives(lambda say: train(folder / "once", strategy, say), [])
     at = random.Random(seed)
-    moments = [(at.randint(1, 4), at.uniform(0, 0.1)) for _ in range(kills)]
+    moments = [(at.randint(1, 6), 10 ** at.uniform(-3, -1)) for _ in range(kills)]
     killed = lives(lambda say: train(folder / "killed", strategy, say), moments)
     print(json.dumps({"once": once, "killed": killed}))
 

@@ -7,6 +7,7 @@ import numpy as np
 import optax
 import problem
 import pytest
+import results
 from flax import nnx
 
 from momentum_optax.sweeps import Data, cross_entropy, supervised, sweep
@@ -58,7 +59,7 @@ def test_labels_have_equal_shares_in_all_folds(folds):
     shares = [np.bincount(labels[held_out(trial, fold, folds)], minlength=4) for fold in range(folds)]
     assert (np.ptp(shares, axis=0) <= 1).all()
     assert np.ptp(np.sum(shares, axis=1)) <= 1
-    rows, counts = trial.fold(trial.data, np.int32(0), folds).trained(jnp.arange(53))
+    rows, _ = trial.fold(trial.data, np.int32(0), folds).trained(jnp.arange(53))
     same = labels[np.asarray(rows)] == labels
     assert same.sum() >= 53 - 4, "only the last of a label may have another in its place"
 
@@ -152,6 +153,13 @@ def test_folds_of_a_sweep_equal_single_runs():
             np.testing.assert_allclose(result.metrics["train_loss"][p, 1, fold, -1], losses[-2:].mean(), rtol=1e-5)
     assert result.best().index in (0, 1)
     np.testing.assert_array_equal(result.final(), result.final("validation_accuracy"))
+
+
+def test_validation_is_what_to_choose_by():
+    tested = results.make([[[0.5]], [[0.7]]], steps=[1])
+    both = dataclasses.replace(tested, metrics={**tested.metrics, "validation_loss": np.array([[[0.1]], [[0.2]]])})
+    assert tested.best().index == 1
+    assert both.best().index == 0
 
 
 @pytest.mark.parametrize("folds", [1, 61])

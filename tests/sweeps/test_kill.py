@@ -15,7 +15,7 @@ KILLS = 10
 @pytest.mark.parametrize("strategy", ["vmap", "step"])
 def test_a_sweep_killed_ten_times_ends_as_if_it_had_not_been(tmp_path, strategy):
     script = Path(__file__).with_name("killed_sweep.py")
-    command = [sys.executable, script, tmp_path, strategy, str(KILLS), "0"]
+    command = [sys.executable, script, tmp_path, strategy, str(KILLS), "3"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stderr == ""

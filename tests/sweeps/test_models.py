@@ -1,4 +1,5 @@
 import functools
+import itertools
 
 import direct
 import jax
@@ -185,7 +186,7 @@ def functions(hp):
         keys = jax.random.split(key, len(sizes))
         return [
             (jax.random.normal(k, pair) / 2, jnp.zeros(pair[1]))
-            for k, pair in zip(keys, zip(sizes, sizes[1:], strict=False), strict=False)
+            for k, pair in zip(keys, itertools.pairwise(sizes), strict=False)
         ]
 
     def apply(params, x):
