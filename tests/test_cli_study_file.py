@@ -95,7 +95,7 @@ def test_a_file_for_the_digits(tmp_path, monkeypatch):
         ("stepz = 3", "there is no option 'stepz'; did you mean steps? Accepted are batch-size, beta"),
         ("help = true", "there is no option 'help'"),
         ("steps = ", "is no TOML"),
-        ("steps = 3.5", "'3.5' is not a valid integer"),
+        ("steps = 3.5", "valid integer"),
         ("steps = true", "steps: True is not accepted; give what --steps takes"),
         ("steps = { low = 3 }", "steps: {'low': 3} is not accepted"),
         ("folds = 0", "--folds: 0 is not accepted"),

@@ -179,3 +179,14 @@ def test_what_nobody_has_named_learns_like_adam():
     found = example.main(steps=60, seeds=1)
     assert set(found) == {"adam", *example.COMPOSED}
     assert all(accuracy > 0.85 for accuracy in found.values()), found
+
+
+def test_halving_finds_a_good_method_for_less():
+    example = load("16_choose_a_method")
+    results = example.main(steps=60, points=12, seeds=2)
+    whole, halved, population = (results[name] for name in ("all to the end", "halving", "population"))
+    assert halved.cost.sum() < 0.6 * whole.cost.sum()
+    losses = np.sort(np.nan_to_num(np.median(whole.metrics["test_loss"][..., -1], axis=1), nan=np.inf))
+    assert halved.best("test_loss").value <= losses[4]
+    assert population.best("test_loss").value <= losses[4]
+    assert {point["method"] for point in whole.points} == set(example.METHODS)

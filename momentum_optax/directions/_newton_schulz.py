@@ -98,41 +98,33 @@ def run(x: jax.Array, eps: Any, todo: Iteration, gram: bool) -> jax.Array:
     A function of its own to JAX, so that leaves of one shape are traced once.
     """
     square = _gram(x)
+    one = _identity(square)
     # The squared norm is the trace, for all shapes with this short side by one kernel.
-    trace = jnp.sum(jnp.where(_diagonal(square), square, 0), (-2, -1), leafwise.wide_dtype(x.dtype), keepdims=True)
+    trace = jnp.sum(one * square, (-2, -1), leafwise.wide_dtype(x.dtype), keepdims=True)
     bottom = todo.margin * leafwise.root(trace.real) + eps
-    size = (1 / jnp.where(bottom == 0, jnp.ones_like(bottom), bottom)).astype(x.dtype)
+    size = (1 / (bottom + (bottom == 0))).astype(x.dtype)
     square = size * size * square
-    if not gram:
-        x = size * x
-        for i, (a, b, c) in enumerate(todo.steps):
-            square = _gram(x) if i else square
-            x = a * x + _times(b * square + c * _square(square), x)
-        return x
-    for number, part in enumerate(parts(todo.steps, float(jnp.finfo(x.dtype).eps))):
-        square = _gram(x) if number else square
-        factor: Any = None if number else size
-        for i, step in enumerate(part):
-            change = _polynomial(square, step)
-            factor = change if factor is None else factor * change if i == 0 else _product(factor, change)
-            if i < len(part) - 1:
+
+    # In the plain form every step has a Gram matrix of its own.
+    turns = parts(todo.steps, float(jnp.finfo(x.dtype).eps)) if gram else [(step,) for step in todo.steps]
+    for turn, steps in enumerate(turns):
+        square = _gram(x) if turn else square
+        factor: Any = None
+        for i, (a, b, c) in enumerate(steps):
+            change = a * one + (b * square + c * _product(square, square))
+            factor = _product(factor, change) if i else change
+            if i < len(steps) - 1:
                 square = _product(_product(change, square), change)
         x = _times(factor, x)
+        x = x if turn else size * x  # the last kernel, which does more, may do that too
     return x
 
 
-def _polynomial(square: jax.Array, step: Triple) -> jax.Array:
-    """`a I + b R + c R^2`."""
-    a, b, c = step
-    return jnp.where(_diagonal(square), a, 0.0).astype(square.dtype) + (b * square + c * _square(square))
-
-
-def _diagonal(square: jax.Array) -> jax.Array:
-    """Where the diagonal is, `[1, ..., m, m]`."""
+def _identity(square: jax.Array) -> jax.Array:
+    """The identity matrix, `[1, ..., m, m]`."""
     shape = (*[1] * (square.ndim - 2), *square.shape[-2:])
-    return lax.broadcasted_iota(jnp.int32, shape, square.ndim - 2) == lax.broadcasted_iota(
-        jnp.int32, shape, square.ndim - 1
-    )
+    row, column = (lax.broadcasted_iota(jnp.int32, shape, square.ndim - axis) for axis in (2, 1))
+    return (row == column).astype(square.dtype)
 
 
 def _is_wide(x: jax.Array) -> bool:
@@ -152,10 +144,6 @@ def _gram(x: jax.Array) -> jax.Array:
 def _times(small: jax.Array, x: jax.Array) -> jax.Array:
     """The product on the short side."""
     return _product(small, x) if _is_wide(x) else _product(x, small)
-
-
-def _square(x: jax.Array) -> jax.Array:
-    return _product(x, x)
 
 
 def _product(x: jax.Array, y: jax.Array) -> jax.Array:

@@ -33,6 +33,7 @@ class Compiler:
         """Prepares a function that was given to `jax.jit`."""
         self.traced = traced
         self.seconds = 0.0
+        self._memory: dict[Any, int] = {}
 
     def __call__(self, *arguments: Any) -> Any:
         """The function, compiled for arguments of these kinds."""
@@ -40,6 +41,14 @@ class Compiler:
         compiled = self.traced.lower(*arguments).compile()
         self.seconds += time.perf_counter() - begun
         return compiled
+
+    def memory(self, *arguments: Any) -> int:
+        """Bytes that a device needs for a call, beside the arguments; those that are donated count as kept."""
+        kinds = jax.tree.structure(arguments), *((x.shape, x.dtype) for x in jax.tree.leaves(arguments))
+        if kinds not in self._memory:
+            found = self(*arguments).memory_analysis()
+            self._memory[kinds] = found.output_size_in_bytes + found.temp_size_in_bytes
+        return self._memory[kinds]
 
 
 class BatchedTrial:
@@ -55,6 +64,7 @@ class BatchedTrial:
       step: `(state, hyper, items, fold, data, index) -> (state, losses [rows, points])`, of the items at an index;
         donates the state.
       evaluate: `(state, hyper, fold, data) -> metrics`.
+      proved: kinds of batches for which memory was enough.
     """
 
     def __init__(self, trial: Trial, structure: Mapping[str, Any], folds: int, mesh: Mesh):
@@ -110,6 +120,7 @@ class BatchedTrial:
         self.rung = compiler(rung, _RUNS, _RUNS, _ROWS, _ROWS, _ALL, donate=(0,))
         self.step = compiler(step, _RUNS, _RUNS, _ROWS, _ROWS, _ALL, _ALL, donate=(0,))
         self.evaluate = compiler(evaluate, _RUNS, _RUNS, _ROWS, _ALL)
+        self.proved: set[Any] = set()
 
     @property
     def compiling(self) -> float:
@@ -123,7 +134,10 @@ def batched(trial: Trial, structure: Mapping[str, Any], folds: int, mesh: Mesh) 
     They are kept with the trial, and go with it.
     """
     kept = trial.__dict__.setdefault("_batched", {})
-    return kept.setdefault((tuple(structure.items()), folds, mesh), BatchedTrial(trial, structure, folds, mesh))
+    kinds = tuple(structure.items()), folds, mesh
+    if kinds not in kept:
+        kept[kinds] = BatchedTrial(trial, structure, folds, mesh)
+    return kept[kinds]
 
 
 @functools.lru_cache(maxsize=32)

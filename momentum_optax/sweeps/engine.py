@@ -4,7 +4,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
@@ -13,6 +13,8 @@ from . import memory
 from .lanes import Lanes, again
 from .placement import Placement, key_kinds
 from .trainer import Rung, Trainer
+
+T = TypeVar("T")
 
 SHARE = 0.9
 """How much of the free memory is used."""
@@ -58,7 +60,6 @@ class Engine:
         """
         self.trainer, self.lanes, self.hyper = trainer, lanes, dict(hyper)
         self._placement, self._threads = placement, threads
-        self._proved: set[tuple[int, int, int]] = set()
         self._batches: list[Batch] = []
         for rows, points in lanes.batches():
             mine = self._hyper(rows, points)
@@ -193,36 +194,51 @@ class Engine:
     def _train(self, batches: Sequence[Batch], start: int, stop: int) -> Iterator[tuple[Batch, Rung | Exception]]:
         """Each batch with its rung, as they are finished, or with the error that memory was not enough."""
         items: dict[bytes, Any] = {}  # batches of the same rows share what they consume
-        jobs = []
-        for batch in batches:
-            rows = batch.rows.tobytes()
-            if rows not in items:
-                items[rows] = self.trainer.items(batch.rows, start, stop)
-            jobs.append((batch, self._job(batch, items[rows], stop - start)))
+
+        def jobs() -> Iterator[tuple[Batch, Callable[[], Callable[[], Rung]]]]:
+            for batch in batches:
+                rows = batch.rows.tobytes()
+                if rows not in items:
+                    items[rows] = self.trainer.items(batch.rows, start, stop)
+                yield batch, self._job(batch, items[rows], stop - start)
+
         if self._threads == 1:
-            yield from ((batch, _outcome(job)) for batch, job in jobs)
+            # The devices get a batch before the one before it is waited for, so that they never wait themselves.
+            before = None
+            for batch, job in jobs():
+                launched = batch, _outcome(job)
+                if before is not None:
+                    yield _finished(*before)
+                before = launched
+            if before is not None:
+                yield _finished(*before)
             return
         pool = ThreadPoolExecutor(self._threads)
         try:
-            running = {pool.submit(_outcome, job): batch for batch, job in jobs}
+            running = {pool.submit(_outcome, lambda job=job: job()()): batch for batch, job in jobs()}
             for done in as_completed(running):
                 yield running[done], done.result()
         finally:
             pool.shutdown(cancel_futures=True)  # Ctrl-C does not wait for batches that have not begun
 
-    def _job(self, batch: Batch, items: Any, steps: int) -> Callable[[], Rung]:
+    def _job(self, batch: Batch, items: Any, steps: int) -> Callable[[], Callable[[], Rung]]:
         train = self.trainer.train(self._on_devices(batch), batch.hyper, batch.rows, items)
-        kind = (len(batch.rows), len(batch.points), steps)
+        proved, kind = self.trainer.batched.proved, (len(batch.rows), len(batch.points), steps, len(self._batches))
 
-        def job() -> Rung:
+        def job() -> Callable[[], Rung]:
             state = self._on_devices(batch)
-            if self._resident and kind not in self._proved:
+            if self._resident and kind not in proved:
                 # What has not run yet may need more memory than there is, and would take a donated state with it.
                 state = jax.tree.map(lambda x: x.copy(), state)
             state, rung = train(state)
-            batch.state = state if self._resident else self._placement.get(state)
-            self._proved.add(kind)
-            return rung
+
+            def finish() -> Rung:
+                found = rung()
+                batch.state = state if self._resident else self._placement.get(state)
+                proved.add(kind)
+                return found
+
+            return finish
 
         return job
 
@@ -256,10 +272,14 @@ def _cut(tree: Any, rows: np.ndarray, points: np.ndarray) -> Any:
     return jax.tree.map(lambda x: x[np.ix_(rows, points)], tree)
 
 
-def _outcome(job: Callable[[], Rung]) -> Rung | Exception:
+def _outcome(job: Callable[[], T]) -> T | Exception:
     try:
         return job()
     except Exception as error:
         if memory.is_exhausted(error):
             return error
         raise
+
+
+def _finished(batch: Batch, launched: Callable[[], Rung] | Exception) -> tuple[Batch, Rung | Exception]:
+    return batch, launched if isinstance(launched, Exception) else _outcome(launched)

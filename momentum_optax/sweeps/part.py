@@ -14,11 +14,14 @@ from .batched import draw
 from .checks import check
 from .engine import Engine
 from .fingerprint import of_functions
-from .lanes import Lanes, again, arrange, lay_out
+from .lanes import Lanes, arrange, lay_out
 from .placement import Placement
 from .points import Program
 from .reader import Reader
+from .shared import SharedEngine
+from .shares import Shares
 from .strategy import Choice, Strategy, Way, choose, ways
+from .team import Team
 from .trainer import Rung, Trainer
 from .trial import Trial
 
@@ -28,12 +31,14 @@ class Machine:
     """What trains.
 
     Attributes:
-      devices: the devices, of all processes.
+      devices: the devices of this process.
       threads: how many batches are trained at the same time, if there is one device.
+      team: the processes, with as many devices each.
     """
 
     devices: Sequence[Any]
     threads: int
+    team: Team
 
     @property
     def on_cpu(self) -> bool:
@@ -43,7 +48,12 @@ class Machine:
     @property
     def settings(self) -> dict[str, Any]:
         """What to write down."""
-        return {"platform": self.devices[0].platform, "devices": len(self.devices), "threads": self.threads}
+        return {
+            "platform": self.devices[0].platform,
+            "processes": self.team.count,
+            "devices": len(self.devices) * self.team.count,
+            "threads": self.threads,
+        }
 
 
 @dataclasses.dataclass
@@ -58,7 +68,7 @@ class Part:
     """
 
     points: np.ndarray
-    engine: Engine
+    engine: SharedEngine
     choice: Choice
     digest: Callable[[], str]
 
@@ -87,8 +97,8 @@ class Part:
     def would_shrink(self, alive: np.ndarray) -> bool:
         """Whether it would have fewer batches without those that are not alive, `[points]` of all programs."""
         kept = int(alive[self.points].sum())
-        lanes = self.engine.lanes
-        return kept < len(self.points) and (not kept or len(again(lanes, kept).batches()) < len(lanes.batches()))
+        before = len(self.engine.lanes.batches())
+        return kept < len(self.points) and (not kept or len(self.engine.lanes_of(kept).batches()) < before)
 
     def keep(self, alive: np.ndarray) -> None:
         """Goes on with those that are alive.
@@ -132,24 +142,31 @@ def begin(
     Returns:
       The part.
     """
-    drawn = _stack([jax.device_get(draw(trial, program.structure, seed)) for seed in seeds])
-    items = _stack([trial.plan(Reader(program.structure), seed, steps) for seed in seeds])
-    example = jax.tree.map(lambda x: x[0], drawn), jax.tree.map(lambda x: x[0, 0], items)
-    numbers = program.points.arrays()
-    # Once for each program: a second sweep of a trial, such as a search makes many of, traces nothing.
-    kinds = tuple(program.structure.items()), tuple(numbers), folds
-    if kinds not in (checked := trial.__dict__.setdefault("_checked", set())):
-        check(trial, program.structure, numbers, *example, None if folds == 1 else (np.int32(0), folds))
-        checked.add(kinds)
+    team, numbers = machine.team, program.points.arrays()
+
+    def prepare() -> tuple[Any, Any, tuple[Any, Any]]:
+        drawn = _stack(jax.device_get([draw(trial, program.structure, seed) for seed in seeds]))
+        items = _stack([trial.plan(Reader(program.structure), seed, steps) for seed in seeds])
+        example = jax.tree.map(lambda x: x[0], drawn), jax.tree.map(lambda x: x[0, 0], items)
+        # Once for each program: a second sweep of a trial, such as a search makes many of, traces nothing.
+        kinds = tuple(program.structure.items()), tuple(numbers), folds
+        if kinds not in (checked := trial.__dict__.setdefault("_checked", set())):
+            check(trial, program.structure, numbers, *example, None if folds == 1 else (np.int32(0), folds))
+            checked.add(kinds)
+        return drawn, items, example
+
+    drawn, items, example = team.together(prepare)
     rows = len(seeds) * folds
     hyper = {name: np.tile(values, (rows, 1)) for name, values in numbers.items()}
-    runs = rows, len(program.points)
-    workers = machine.devices[: math.prod(runs)] if jax.process_count() == 1 else machine.devices
+    shares = Shares.of(team, rows, len(program.points))
+    # From here on, the runs are those of this process.
+    runs, (own, _) = shares.each, shares.runs(team.index)
+    workers = machine.devices[: math.prod(runs)]
     placement = Placement(workers, arrange(*runs, len(workers)))
 
     @functools.cache
     def trainer(loop: Any) -> Trainer:
-        return Trainer(trial, program.structure, drawn, items, folds, loop, placement)
+        return Trainer(trial, program.structure, drawn, items, folds, loop, placement, own)
 
     def lanes(way: Way) -> Lanes:
         if len(workers) > 1:
@@ -163,8 +180,8 @@ def begin(
         if few:
             layout = dataclasses.replace(layout, shape=layout.few(machine.threads))
         rows, points = layout.shape
-        own = {name: values[:rows, :points] for name, values in hyper.items()}
-        return Engine(trainer(way.loop), own, layout, placement, machine.threads)
+        these = {name: shares.cut(values)[:rows, :points] for name, values in hyper.items()}
+        return Engine(trainer(way.loop), these, layout, placement, machine.threads)
 
     found = ways(strategy, chunk, machine.on_cpu)
     if decided is not None:
@@ -172,15 +189,17 @@ def begin(
     elif len(found) == 1:
         choice = Choice(found[0], {})
     else:
-        choice = choose(
-            functools.partial(engine, few=True),
-            runs=math.prod(runs),
-            steps=steps,
-            rung=rung,
-            on_cpu=machine.on_cpu,
-            chunk=chunk,
+        choice = team.first(
+            lambda: choose(
+                functools.partial(engine, few=True),
+                runs=math.prod(runs),
+                steps=steps,
+                rung=rung,
+                on_cpu=machine.on_cpu,
+                chunk=chunk,
+            )
         )
-    whole = engine(choice.way)
+    whole = SharedEngine(team.together(lambda: engine(choice.way)), hyper, shares)
     if chunk is None and decided is None:
         whole.fit(rung)
     digest = functools.partial(of_functions, trial, program.structure, numbers, *example)

@@ -1,4 +1,4 @@
-"""Between the host's memory and that of the devices, of this process and others."""
+"""Between the host's memory and that of the devices."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -21,39 +21,24 @@ class Placement:
         """Arranges the devices.
 
         Args:
-          devices: as many as the grid has places; of all processes, in the same order in each.
+          devices: as many as the grid has places, of this process.
           grid: how many share the rows and the points of a batch.
         """
         self.grid = grid
         self.mesh = Mesh(np.asarray(devices).reshape(grid), ("rows", "points"), axis_types=(AxisType.Auto,) * 2)
-        self._everywhere = any(device.process_index != jax.process_index() for device in devices)
 
     @property
     def device(self) -> Any:
-        """One of the devices of this process."""
-        return self.mesh.local_devices[0]
+        """One of the devices."""
+        return self.mesh.devices.flat[0]
 
     def put(self, tree: Any, *axes: str) -> Any:
-        """Arrays of the host on the devices, their first axes cut over axes of the mesh; the same in every process."""
-        sharding = NamedSharding(self.mesh, PartitionSpec(*axes))
-        if not self._everywhere:
-            return jax.device_put(tree, sharding)
-
-        def leaf(x: Any) -> Any:
-            if _is_key(x):
-                return jax.random.wrap_key_data(leaf(jax.random.key_data(x)), impl=jax.random.key_impl(x))
-            return jax.make_array_from_callback(np.shape(x), sharding, lambda index: np.asarray(x)[index])
-
-        return jax.tree.map(leaf, tree)
+        """Arrays of the host on the devices, their first axes cut over axes of the mesh."""
+        return jax.device_put(tree, NamedSharding(self.mesh, PartitionSpec(*axes)))
 
     def get(self, tree: Any) -> Any:
-        """Arrays of the devices as NumPy arrays, whole in every process; random keys as their data."""
-        tree = jax.tree.map(lambda x: jax.random.key_data(x) if _is_key(x) else x, tree)
-        if not self._everywhere:
-            return jax.device_get(tree)
-        from jax.experimental import multihost_utils
-
-        return multihost_utils.process_allgather(tree, tiled=True)
+        """Arrays of the devices as NumPy arrays; random keys as their data."""
+        return jax.device_get(jax.tree.map(lambda x: jax.random.key_data(x) if _is_key(x) else x, tree))
 
     def put_states(self, tree: Any, keys: Any) -> Any:
         """What `get` gave of states of runs, back on the devices, with random keys where `key_kinds` found them."""

@@ -1,5 +1,6 @@
 """The sweep itself."""
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from .checks import check_folds
 from .cores import cpu_count
 from .fingerprint import of_data
 from .history import History
+from .identity import differences, plain
 from .part import Machine, Part, begin
 from .points import Points
 from .population import Population
@@ -22,8 +24,9 @@ from .pruning import Pruning
 from .reader import Reader
 from .results import SweepResult
 from .rungs import Rules, restore, snapshot
-from .store import Store
+from .shared_store import SharedStore
 from .strategy import STRATEGIES, Strategy, Way
+from .team import Team, team_of
 from .teller import Teller
 from .trial import Trial
 
@@ -123,25 +126,29 @@ def sweep(
         "platform": machine.settings,
         "versions": {"jax": jax.__version__, "numpy": np.__version__},
     }
-    first = jax.process_index() == 0
-    store = None if folder is None else _open(folder, identity)
-    if store is not None and (finished := store.finished()) is not None:
-        return finished
-
-    begun = time.perf_counter()
-    history = History(len(seeds) * count, len(points), stops)
-    found = store.latest() if store else None
-    # What timing decided once stays, for results depend on it by rounding.
-    decided = [Way(*way) for way in store.notes["ways"]] if store and found else [None] * len(programs)
-    parts = [
-        begin(trial, program, seeds, count, steps, stops[0], machine, strategy, chunk, way)
-        for program, way in zip(programs, decided, strict=True)
-    ]
-    if found is not None:
-        restore(history, parts, found)
-    if store is not None:
-        _note(store, parts)
-    with opened(progress if first else None, label) as report:
+    team = machine.team
+    _check_alike(team, identity)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(team.listening())
+        store = SharedStore(team, folder, identity)
+        if store.finished is not None:
+            return store.finished
+        begun = time.perf_counter()
+        history = History(len(seeds) * count, len(points), stops)
+        found = store.latest()
+        # What timing decided once stays, for results depend on it by rounding.
+        decided = [Way(*way) for way in store.notes["ways"]] if found else [None] * len(programs)
+        parts = [
+            begin(trial, program, seeds, count, steps, stops[0], machine, strategy, chunk, way)
+            for program, way in zip(programs, decided, strict=True)
+        ]
+        if found is not None:
+            restore(history, parts, found)
+        del found  # much memory
+        if store.folder is not None:
+            _note(team, store, parts)
+        shown = progress if team.index == 0 else None
+        report = team.together(lambda: stack.enter_context(opened(shown, label)))
         teller = Teller(report, label, points, history, parts, rules, begun)
         while history.done < len(stops):
             stop = stops[history.done]
@@ -150,61 +157,63 @@ def sweep(
             history.add([part.advance(history.step, stop, tick, rules.changing) for part in going])
             if history.done < len(stops):
                 rules.decide(history, parts)
-            if store is not None:
+            if store.folder is not None:
                 store.save(history.done, *snapshot(history, parts))
-            teller.rung()
-    result = SweepResult(
-        points=tuple(({"method": label} if label else {}) | dict(p) for p in points),
-        seeds=seeds,
-        steps=np.asarray(stops),
-        settings={
-            **trial.settings,
-            "steps": steps,
-            "evaluate_every": stops[0],
-            "seeds": list(seeds),
-            **machine.settings,
-            "ways": [part.settings for part in parts],
-            "seconds": {label or "sweep": round(time.perf_counter() - begun, 3)},
-        },
-        folds=() if folds is None else tuple(range(count)),
-        **history.by_run(count),
-    )
-    if store is not None:
+            team.together(teller.rung)
+        seconds = team.first(lambda: round(time.perf_counter() - begun, 3))
+        result = SweepResult(
+            points=tuple(({"method": label} if label else {}) | dict(p) for p in points),
+            seeds=seeds,
+            steps=np.asarray(stops),
+            settings={
+                **trial.settings,
+                "steps": steps,
+                "evaluate_every": stops[0],
+                "seeds": list(seeds),
+                **machine.settings,
+                "ways": [part.settings for part in parts],
+                "seconds": {label or "sweep": seconds},
+            },
+            folds=() if folds is None else tuple(range(count)),
+            **history.by_run(count),
+        )
         store.finish(result, metric)
-    return result
+        return result
 
 
 def _machine(devices: Sequence[Any] | None, threads: int | None) -> Machine:
     devices = jax.devices() if devices is None else list(devices)
     if not devices:
         raise ValueError("devices must hold at least one device; None stands for all.")
+    team = team_of(devices)
+    own = [device for device in devices if device.process_index == jax.process_index()]
     if threads is None:
-        threads = cpu_count() if devices[0].platform == "cpu" and len(devices) == 1 else 1
+        # As many in each process, for equal layouts.
+        threads = min(team.each(cpu_count)) if own[0].platform == "cpu" and len(own) == 1 else 1
     threads = whole("threads", threads)
-    if threads > 1 and len(devices) > 1:
-        raise ValueError(f"threads={threads} is for a single device, but there are {len(devices)} devices.")
-    return Machine(devices, threads)
+    if threads > 1 and len(own) > 1:
+        raise ValueError(f"threads={threads} is for a single device, but there are {len(own)} devices.")
+    return Machine(own, threads, team)
 
 
-def _open(folder: str | Path, identity: Mapping[str, Any]) -> Store:
-    """The store; of several processes the first writes."""
-    if jax.process_count() == 1:
-        return Store(folder, identity)
-    from jax.experimental import multihost_utils
+def _check_alike(team: Team, identity: Mapping[str, Any]) -> None:
+    """Fails if the processes were called for different sweeps."""
+    first, *others = team.each(lambda: plain(identity))
+    for index, other in enumerate(others, 1):
+        if found := [text for _, text in differences(first, other)]:
+            raise ValueError(
+                f"All processes must run the same sweep, but those of process 0 (there) and process {index} (here) "
+                f"differ in {', '.join(found[:3])}."
+            )
 
-    first = jax.process_index() == 0
-    store = Store(folder, identity) if first else None
-    multihost_utils.sync_global_devices("the folder of the sweep is open")
-    return store or Store(folder, identity, writes=False)
 
-
-def _note(store: Store, parts: Sequence[Part]) -> None:
+def _note(team: Team, store: SharedStore, parts: Sequence[Part]) -> None:
     """Notes what must be the same when the sweep goes on, and checks that it is.
 
     Raises:
       ValueError: the functions of the trial are others than those of the folder.
     """
-    programs = {"jax": jax.__version__, "digests": [part.digest() for part in parts]}
+    programs = {"jax": jax.__version__, "digests": team.first(lambda: [part.digest() for part in parts])}
     before = store.notes.get("programs", programs)
     if before["jax"] == jax.__version__ and before != programs:
         raise ValueError(

@@ -112,7 +112,7 @@ def snapshot(history: History, parts: Sequence[Part]) -> tuple[Any, Record]:
     record = history.record()
     for name, part in going.items():
         lanes = part.engine.lanes
-        record[f"lanes/{name}"] = np.asarray([lanes.workers, lanes.chunk])
+        record[f"lanes/{name}"] = np.asarray([lanes.shape, lanes.workers, lanes.chunk])
         record |= {f"hyper/{name}/{key}": values for key, values in part.engine.hyper.items()}
     return {name: part.engine.state() for name, part in going.items()}, record
 
@@ -133,8 +133,7 @@ def restore(history: History, parts: Sequence[Part], found: Checkpoint) -> None:
     for index, part in enumerate(parts):
         part.points = part.points[history.alive[part.points]]
         if (name := str(index)) in going:
-            (rows, columns), (down, across) = record[f"lanes/{name}"].tolist()
-            lanes = Lanes((len(history.diverged_at), len(part.points)), (rows, columns), (down, across))
+            lanes = Lanes(*map(tuple, record[f"lanes/{name}"].tolist()))
             start = f"hyper/{name}/"
             hyper = {key.removeprefix(start): values for key, values in record.items() if key.startswith(start)}
-            part.engine.load(states[name], hyper, lanes)
+            part.engine.load(states[name], hyper, len(part.points), lanes)

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import jax
+
 from ._extras import need
 from .best import Mode, Statistic, check_metric, scores
 from .points import Points
@@ -82,7 +84,8 @@ def optuna_search(
 
     Raises:
       ImportError: Optuna is not installed.
-      ValueError: an argument is out of its range, see also `sweep`, or is not that of the study.
+      ValueError: an argument is out of its range, see also `sweep`, or is not that of the study; or several processes
+        are one, by `jax.distributed`.
       KeyError: there is no such metric.
 
     Examples:
@@ -99,6 +102,11 @@ def optuna_search(
     need("optuna", "Searches", extra="optuna")
     from .asking import Desk, open_study
 
+    if jax.process_count() > 1:
+        raise ValueError(
+            f"A search is of one process, but here are {jax.process_count()} that jax.distributed has joined. Let each "
+            "search by itself, with the address of one database as study and a worker's name of its own."
+        )
     n, batch, seed = whole("n", n, 1), whole("batch", batch, 1), whole("seed", seed, 0)
     suggested = suggestions(space)
     study, mode, sampler = open_study(study, folder, metric, mode, seed, worker)

@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple
 import jax
 import numpy as np
 
-from .batched import RUN, batched
+from .batched import RUN, Compiler, batched
 from .placement import Placement
 from .trial import Trial
 
@@ -42,6 +42,7 @@ class Trainer:
         folds: int,
         loop: Loop,
         placement: Placement,
+        own: np.ndarray,
     ):
         """Places the data.
 
@@ -50,14 +51,18 @@ class Trainer:
           structure: the hyperparameters that are part of the program.
           drawn: what the seeds drew, `[seeds, ...]`.
           items: what the steps of each seed consume, `[seeds, steps, ...]`.
-          folds: how many folds each seed has, 1 for none; row `i` is seed `i // folds`, fold `i % folds`.
+          folds: how many folds each seed has, 1 for none; row `i` of all is seed `i // folds`, fold `i % folds`.
           loop: how the steps are run.
           placement: where.
+          own: which of all rows are trained here; in what follows, rows are indices into it.
         """
         self.batched = batched(trial, structure, folds, placement.mesh)
-        self._drawn, self._all_items, self._folds = drawn, items, folds
+        self._drawn, self._all_items = drawn, items
+        self._seeds, self._numbers = np.divmod(own, folds)
         self._loop, self._placement = loop, placement
         self._data = placement.put(trial.data)
+        self._folds_of: dict[bytes, Any] = {}
+        self._compiled: dict[Any, Any] = {}
 
     def hyper(self, values: Mapping[str, np.ndarray], runs: np.ndarray) -> Any:
         """Hyperparameters and numbers of runs, `[rows, points]`, on the devices."""
@@ -65,15 +70,17 @@ class Trainer:
 
     def start(self, hyper: Any, rows: np.ndarray) -> Any:
         """First states, `[rows, points, ...]`."""
-        drawn = self._placement.put(jax.tree.map(lambda x: x[rows // self._folds], self._drawn), "rows")
+        drawn = self._placement.put(jax.tree.map(lambda x: x[self._seeds[rows]], self._drawn), "rows")
         return self.batched.start(hyper, drawn)(hyper, drawn)
 
     def items(self, rows: np.ndarray, start: int, stop: int) -> Any:
         """What some steps of some rows consume, on the devices."""
-        part = jax.tree.map(lambda x: x[rows // self._folds, start:stop], self._all_items)
+        part = jax.tree.map(lambda x: x[self._seeds[rows], start:stop], self._all_items)
         return self._placement.put(part, "rows")
 
-    def train(self, state: Any, hyper: Any, rows: np.ndarray, items: Any) -> Callable[[Any], tuple[Any, Rung]]:
+    def train(
+        self, state: Any, hyper: Any, rows: np.ndarray, items: Any
+    ) -> Callable[[Any], tuple[Any, Callable[[], Rung]]]:
         """What takes states through a rung; compiled here, in the thread of the caller.
 
         Args:
@@ -83,39 +90,46 @@ class Trainer:
           items: what their steps consume.
 
         Returns:
-          `state -> (state, rung)`; the given states are donated.
+          `state -> (state, rung)`; the given states are donated. It does not wait for the devices, but what gives the
+          rung does.
         """
         get, data, fold = self._placement.get, self._data, self._fold(rows)
         if self._loop == "scan":
-            rung = self.batched.rung(state, hyper, items, fold, data)
+            rung = self._compile(self.batched.rung, state, hyper, items, fold, data)
 
-            def scan(state: Any) -> tuple[Any, Rung]:
+            def scan(state: Any) -> tuple[Any, Callable[[], Rung]]:
                 state, *found = rung(state, hyper, items, fold, data)
-                return state, Rung(*get(found))
+                return state, lambda: Rung(*get(found))
 
             return scan
         indices = [self._placement.put(np.int32(i)) for i in range(_steps(items))]
-        step = self.batched.step(state, hyper, items, fold, data, indices[0])
-        evaluate = self.batched.evaluate(state, hyper, fold, data)
+        step = self._compile(self.batched.step, state, hyper, items, fold, data, indices[0])
+        evaluate = self._compile(self.batched.evaluate, state, hyper, fold, data)
 
-        def steps(state: Any) -> tuple[Any, Rung]:
+        def steps(state: Any) -> tuple[Any, Callable[[], Rung]]:
             losses = []
             for index in indices:
                 state, loss = step(state, hyper, items, fold, data, index)
                 losses.append(loss)
-            losses, metrics = get((losses, evaluate(state, hyper, fold, data)))
-            return state, Rung(np.stack(losses, axis=-1), metrics)
+            found = losses, evaluate(state, hyper, fold, data)
+
+            def rung() -> Rung:
+                losses, metrics = get(found)
+                return Rung(np.stack(losses, axis=-1), metrics)
+
+            return state, rung
 
         return steps
 
     def memory(self, state: Any, hyper: Any, rows: np.ndarray, items: Any) -> int:
-        """How many bytes of each device a rung takes for a batch, beside its arguments."""
+        """How many bytes of each device a rung takes for a batch, beside its arguments.
+
+        The states count once more, for those of the first rung are kept until it has gone well.
+        """
         arguments = state, hyper, items, self._fold(rows), self._data
         if self._loop == "scan":
-            found = self.batched.rung(*arguments).memory_analysis()
-        else:
-            found = self.batched.step(*arguments, self._placement.put(np.int32(0))).memory_analysis()
-        return found.output_size_in_bytes + found.temp_size_in_bytes - found.alias_size_in_bytes
+            return self.batched.rung.memory(*arguments)
+        return self.batched.step.memory(*arguments, self._placement.put(np.int32(0)))
 
     def cost(self, state: Any, hyper: Any, rows: np.ndarray, items: Any) -> tuple[float, bool]:
         """How many floating-point operations a step of a worker takes, and whether there are convolutions in it."""
@@ -124,7 +138,16 @@ class Trainer:
         return operations, "conv_general_dilated" in str(step.jaxpr)
 
     def _fold(self, rows: np.ndarray) -> Any:
-        return self._placement.put((rows % self._folds).astype(np.int32), "rows")
+        key = rows.tobytes()
+        if key not in self._folds_of:
+            self._folds_of[key] = self._placement.put(self._numbers[rows].astype(np.int32), "rows")
+        return self._folds_of[key]
+
+    def _compile(self, function: Compiler, *arguments: Any) -> Any:
+        kind = function, *(x.shape for x in jax.tree.leaves(arguments))
+        if kind not in self._compiled:
+            self._compiled[kind] = function(*arguments)
+        return self._compiled[kind]
 
 
 def _steps(items: Any) -> int:

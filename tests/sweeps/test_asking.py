@@ -164,6 +164,15 @@ def test_two_of_one_name_tell_once(tmp_path):
     one.tell(batch.numbers, [1.0] * SIZE)
 
 
+def test_what_was_told_is_not_told_again(caplog):
+    study, batches = search()
+    before = values(study)
+    caplog.clear()
+    Desk(study, suggestions(SPACE), "", None).tell(batches[0].numbers, [0.0] * SIZE)
+    assert values(study) == before
+    assert not caplog.records
+
+
 def test_finished_batches_come_again_if_wanted():
     study, batches = search()
     desk_ = Desk(study, suggestions(SPACE), "", None)

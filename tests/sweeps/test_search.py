@@ -232,6 +232,12 @@ def test_bad_arguments(options, words):
         search(**options)
 
 
+def test_several_processes_that_are_one(monkeypatch):
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    with pytest.raises(ValueError, match="A search is of one process, but here are 2"):
+        search()
+
+
 def test_a_metric_that_is_not_there():
     with pytest.raises(KeyError, match="There is no metric 'test_lose'; there are"):
         search(metric="test_lose")
