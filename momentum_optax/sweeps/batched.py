@@ -84,7 +84,9 @@ class BatchedTrial:
             return data if trial.fold is None or folds == 1 else trial.fold(data, fold, folds)
 
         def start(hyper: Any, drawn: Any) -> Any:
-            return _over(lambda hyper, drawn: _over(lambda h: trial.init(read(h), drawn), hyper), hyper, drawn)
+            state = _over(lambda hyper, drawn: _over(lambda h: trial.init(read(h), drawn), hyper), hyper, drawn)
+            # Strong types, for those of Python's numbers do not come back from a folder.
+            return jax.tree.map(lambda x: jax.lax.convert_element_type(x, x.dtype), state)
 
         def advance(state: Any, hyper: Any, item: Any, seen: Any) -> Any:
             # The item is fetched once for all points of its row.
