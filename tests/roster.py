@@ -263,6 +263,7 @@ SURFACE = {
     **public(rules, "rules."),
     **public(schedules, "schedules."),
     **public(sweeps, "sweeps."),
+    **public(sweeps.distributed, "sweeps.distributed."),
     **public(wrappers, "wrappers."),
     **public(testing, "testing."),
 }

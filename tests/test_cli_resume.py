@@ -39,7 +39,7 @@ def command(tmp_path, monkeypatch, request):
     ]  # fmt: skip
 
 
-class Stop(Exception):
+class StoppedError(Exception):
     """Stands for what stops a sweep."""
 
 
@@ -47,7 +47,7 @@ class Stop(Exception):
 def stop_after(monkeypatch):
     """Makes a sweep raise after it has kept so many rungs."""
 
-    def stop(rungs, error=Stop):
+    def stop(rungs, error=StoppedError):
         save = store.Store.save
 
         def then_stop(self, rung, tree, record):
@@ -63,12 +63,12 @@ def stop_after(monkeypatch):
 
 def test_the_same_command_goes_on_and_the_result_is_the_same(command, stop_after):
     undo = stop_after(7)
-    with pytest.raises(Stop):
+    with pytest.raises(StoppedError):
         raise invoke(*command).exception
     undo()
     result = invoke(*command)
     assert result.exit_code == 0, result.output
-    assert "Note: goes on from step 14 of 40; --no-resume begins anew." in flat(result.output)
+    assert "Note: goes on where it was stopped; --no-resume begins anew." in flat(result.output)
     undisturbed = invoke(*command[:-1], "undisturbed")
     assert "Note: goes on" not in undisturbed.output
     assert sweeps.load("out").equals(sweeps.load("undisturbed"))
@@ -150,11 +150,11 @@ def test_a_sweep_that_is_running_is_not_replaced(command, stop_after, tmp_path):
     )
     with subprocess.Popen([sys.executable, "-c", hold], stdout=subprocess.PIPE, text=True) as other:
         other.stdout.readline()
-        for more in ([], ["--no-resume"]):
-            result = invoke(*command, *more)
-            assert result.exit_code == 2
-            assert "another process is running this sweep" in flat(result.output)
+        found = [invoke(*command, *more) for more in ([], ["--no-resume"])]
         other.kill()
+    for result in found:
+        assert result.exit_code == 2, result.output
+        assert "another process is running this sweep" in flat(result.output)
     assert folders.begun(tmp_path / "out")
 
 
@@ -235,7 +235,7 @@ def test_killed_and_interrupted_for_real(command, tmp_path):
         interrupted.send_signal(signal.SIGINT)
         out, err = interrupted.communicate(timeout=60)
     assert interrupted.returncode == 130, err
-    assert "Note: goes on from step" in err
+    assert "Note: goes on where it was stopped" in err
     assert "of 4000 steps; the same command goes on." in err
     assert "The best of 2 points x 2 seeds" in out
     with start(long) as last:

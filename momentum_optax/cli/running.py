@@ -82,7 +82,7 @@ def run(what: Study, output: Path, cluster: Cluster, *, resume: bool, parquet: b
                     def report_and_check(now: Progress) -> None:
                         nonlocal heard
                         if not heard and now.restored:
-                            _say([f"Note: goes on from step {now.step} of {now.steps}; --no-resume begins anew."])
+                            _say(["Note: goes on where it was stopped; --no-resume begins anew."])
                         heard = True
                         progress(now)
                         check()

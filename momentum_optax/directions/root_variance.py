@@ -22,7 +22,7 @@ class RootVarianceState(NamedTuple):
     Attributes:
       count: `()` int32, updates so far.
       mean: moving average of gradients; shaped like the params.
-      second_moment: decaying sum of squared deviations from the debiased mean; real, shaped like the params.
+      second_moment: decaying sum of squared deviations from the mean, debiased or not; real, shaped like the params.
       weight: `()` for each coefficient: 1 minus the product of all `b2` so far.
     """
 
@@ -56,9 +56,10 @@ def root_variance(
 
     Of gradients that hardly vary this is a difference of equal numbers, which by rounding may be below 0: torch, Keras
     and Optax then get NaN. Here `square` is not kept, but the sum of squared deviations that is left of it: with the
-    debiased mean `center` after the gradient, and `old_weight` before,
+    new `mean` and `weight`, and `old_weight` before the gradient,
 
-        second_moment <- b2 * second_moment + (1 - b2) * weight / (b2 * old_weight) * |g - center|^2
+        second_moment <- b2 * second_moment + (1 - b2) * weight / (b2 * old_weight) * |g - mean / weight|^2
+        update        <- sqrt(second_moment / weight + eps_root) + eps
 
     Args:
       b2: how much of the past survives a step, in [0, 1); where it is a plain 0, no memory is kept.
@@ -96,23 +97,18 @@ def root_variance(
         del params, extra
         now = coefficient.at(b2, state.count)
         weight = grouping.advance(average, updates, state.weight, now)
-        share = jax.tree.map(_share, now, state.weight, weight)
-        inverse = jax.tree.map(lambda w: 1 / w, weight)
+        old, new = (w if debias else jax.tree.map(jnp.ones_like, w) for w in (state.weight, weight))
+        share = jax.tree.map(_share, now, old, new)
+        inverse = jax.tree.map(lambda w: 1 / w, new)
         first, mean = leafwise.remember(lambda g, m, b: average(m, b, g), updates, state.mean, now)
         miss = leafwise.emit(lambda g, m, i: g - m * i, leafwise.widen_tree(updates), (first,), inverse)
         second, second_moment = leafwise.remember(
             lambda d, s, b, a: b * s + a * (d * d.conj()).real, miss, state.second_moment, now, share
         )
-
-        def size(g, m, s, w, i, e, e_root):
-            variance = s * i if debias else s + (1 - w) * i * (m * m.conj()).real
-            return leafwise.root(variance + e_root) + e
-
         updates = leafwise.emit(
-            size,
+            lambda g, s, i, e, e_root: leafwise.root(s * i + e_root) + e,
             updates,
-            (first, second),
-            weight,
+            (second,),
             inverse,
             coefficient.at(eps, state.count),
             coefficient.at(eps_root, state.count),
@@ -123,6 +119,6 @@ def root_variance(
 
 
 def _share(b: Any, old: Any, new: Any) -> Any:
-    """What a squared deviation from the *new* debiased mean adds to the sum of those from the mean of the time."""
+    """What a squared deviation from the *new* mean adds to the sum of those from the mean of the time."""
     past = b * old
     return jnp.where(past > 0, (1 - b) * new / jnp.where(past > 0, past, 1), 0.0)

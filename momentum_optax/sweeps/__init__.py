@@ -5,6 +5,7 @@ result = sweep(trial, grid(learning_rate=[0.01, 0.1, 1.0], beta=[0.0, 0.9]), see
 print(result.table())
 """
 
+from . import distributed as distributed
 from .best import Best as Best
 from .comparison import Comparison as Comparison
 from .data import Data as Data

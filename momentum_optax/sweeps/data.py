@@ -1,6 +1,5 @@
 """What models are trained and tested on."""
 
-import hashlib
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -44,16 +43,6 @@ def checked(data: Data) -> Data:
                 f"data.train_{kind} and data.test_{kind} must have samples of one shape, not {train} and {test}."
             )
     return found
-
-
-def digest(data: Data) -> str:
-    """What tells data from all others, in settings."""
-    found = hashlib.sha256()
-    for part in data:
-        if part is not None:
-            found.update(f"{part.dtype}{part.shape}".encode())
-            found.update(np.ascontiguousarray(part).reshape(-1).view(np.uint8).data)
-    return found.hexdigest()[:16]
 
 
 def _check_numbers(name: str, values: np.ndarray) -> None:

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from . import memory
-from .lanes import Lanes, again
+from .lanes import Lanes
 from .placement import Placement, key_kinds
 from .trainer import Rung, Trainer
 
@@ -126,27 +126,6 @@ class Engine:
         self.lanes = self.lanes if lanes is None else lanes
         self.hyper = dict(hyper)
         self._batches = [self._batch(r, p, _cut(state, r, p)) for r, p in self.lanes.batches()]
-
-    def keep(self, points: np.ndarray) -> None:
-        """Goes on with some of the points only, repacked.
-
-        Args:
-          points: their indices.
-        """
-        hyper = {name: values[:, points] for name, values in self.hyper.items()}
-        state = jax.tree.map(lambda x: x[:, points], self.state())
-        self.load(state, hyper, again(self.lanes, len(points)))
-
-    def copy(self, sources: np.ndarray, hyper: Mapping[str, np.ndarray]) -> None:
-        """Goes on with copies of some runs' states in the place of others.
-
-        Args:
-          sources: from which point of its row each run takes its state, `[rows, points]`.
-          hyper: hyperparameters of the runs, `[rows, points]`.
-        """
-        if (sources != np.arange(sources.shape[1])).any():
-            rows = np.arange(len(sources))[:, None]
-            self.load(jax.tree.map(lambda x: x[rows, sources], self.state()), hyper)
 
     @property
     def abstract(self) -> Any:

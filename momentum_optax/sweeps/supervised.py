@@ -13,7 +13,7 @@ from .._evaluation import eval_params
 from .._finish import apply_updates
 from .._two_point import wanted_gradients
 from . import folds
-from .data import Data, checked, digest
+from .data import Data, checked
 from .losses import Score, accuracy, mean
 from .models import Network, Structure, network
 from .trial import Hyper, Trial
@@ -177,7 +177,6 @@ def supervised(
             "batch_size": "by point" if callable(batch_size) else int(batch_size),
             "train_samples": count,
             "test_samples": 0 if data.test_inputs is None else len(data.test_inputs),
-            "data": digest(data),
         },
     )
 
