@@ -138,7 +138,7 @@ def sweep(
         history = History(len(seeds) * count, len(points), stops)
         found = store.latest()
         # What timing decided once stays, for results depend on it by rounding.
-        decided = [Way(*way) for way in store.notes["ways"]] if found else [None] * len(programs)
+        decided = [Way(*way) for way in found and store.notes.get("ways") or ()] or [None] * len(programs)
         parts = [
             begin(trial, program, seeds, count, steps, stops[0], machine, strategy, chunk, way)
             for program, way in zip(programs, decided, strict=True)

@@ -141,6 +141,16 @@ def test_the_variance_of_a_constant_is_nothing():
     assert np.max(updates) < 1e-15
 
 
+def test_a_mean_that_is_not_debiased_forgets_where_it_began():
+    """Of a constant `c` the variance is `c^2 (1 - p) p`, `p` the product of all `b2`: far below the digits of `c^2`."""
+    with jax.enable_x64(False):
+        tx, c = mo.root_variance(0.5, 0.0, debias=False), jnp.full(2, 1 / 3)
+        body = lambda state, _: tx.update(c, state)[::-1]  # noqa: E731
+        sizes = jax.lax.scan(body, tx.init(c), length=32)[1]
+    past = 0.5 ** np.arange(1, 33)[:, None]
+    assert_close(np.asarray(sizes, np.float64), np.sqrt(past * (1 - past)) / 3 + np.zeros(2), 0.02)
+
+
 MATRICES = noise(12, 2, 3, 4)
 
 
