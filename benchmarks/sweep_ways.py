@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import machine
 import numpy as np
 import optax
@@ -260,16 +259,16 @@ def compare(ways: Mapping[str, Way], reference: str, rounds: int) -> dict[str, T
     return found
 
 
-HEADER = ["way", "ms per run", "times ours (quartiles)", "core-ms per run", "times ours"]
 WIDTHS = [34, 11, 24, 16, 10]
 
 
-def show(times: Mapping[str, Time], markdown: bool) -> None:
-    """Prints a table of ratios to ours."""
+def show(times: Mapping[str, Time], markdown: bool, reference: str = "ours") -> None:
+    """Prints a table; the ratios are to a reference."""
     widths = None if markdown else WIDTHS
-    print(machine.row(HEADER, widths))
+    header = ["way", "ms per run", f"of {reference} (quartiles)", "core-ms per run", "ratio"]
+    print(machine.row(header, widths))
     if markdown:
-        print("|" + "---|" * len(HEADER))
+        print("|" + "---|" * len(header))
     for name, own in times.items():
         ratio = "{1:.2f} ({0:.2f}-{2:.2f})".format(*own.ratio)
         print(machine.row([name, f"{own.ms:.2f}", ratio, f"{own.core_ms:.2f}", f"{own.core_ratio:.2f}"], widths))

@@ -166,4 +166,10 @@ def _reduce(arrays: list[jax.Array], axes: tuple[int, ...], operator: Operator) 
     if not axes:
         return arrays
     zeros = tuple(np.zeros((), x.dtype) for x in arrays)
-    return list(jax.lax.reduce(tuple(arrays), zeros, lambda x, y: tuple(map(operator, x, y)), axes))
+    return list(jax.lax.reduce(tuple(arrays), zeros, _of_each(operator), axes))
+
+
+@functools.cache
+def _of_each(operator: Operator) -> Callable[..., tuple[jax.Array, ...]]:
+    """The operator on each pair: one function for each operator, or every sum outside of `jit` would compile anew."""
+    return lambda x, y: tuple(map(operator, x, y))

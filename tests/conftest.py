@@ -1,4 +1,4 @@
-"""The weather for every test: eight CPU devices, strict ranks, warnings are errors, compiled programs kept on disk."""
+"""The weather for every test: eight CPU devices, strict ranks, warnings are errors, quick compiles that are kept."""
 
 import os
 import sys
@@ -11,9 +11,12 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.05")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 os.environ.setdefault("MPLBACKEND", "agg")
 
+sys.path.insert(0, str(Path(__file__).parent))  # `import compiling`, `import oracles`, `import helpers`
+
+import compiling  # noqa: E402
 import jax  # noqa: E402
 
-sys.path.insert(0, str(Path(__file__).parent))  # `import oracles`, `import helpers`
+os.environ.setdefault("XLA_FLAGS", compiling.QUICKLY)  # set to nothing, every program is compiled as for users
 
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")

@@ -2,6 +2,7 @@
 
 import re
 import sys
+from pathlib import Path
 
 import own_trial
 import pytest
@@ -87,6 +88,34 @@ def test_a_file_for_the_digits(tmp_path, monkeypatch):
     assert result.exit_code == 0, result.output
     found = [(p["method"], p["learning_rate"], p.get("beta")) for p in sweeps.load("out").points]
     assert found == [("nesterov", 0.1, 0.9), ("nesterov", 1, 0.9), ("acc_sgd", 0.1, None), ("acc_sgd", 1, None)]
+
+
+README_TRIAL = """
+import jax.numpy as jnp
+from momentum_optax import sweeps
+
+
+def step(hp, x, key):
+    beta = hp["beta"] if hp["method"] == "heavy_ball" else 0.0
+    return x - hp["learning_rate"] / (1 - beta) * x, jnp.square(x)
+
+
+def make_trial():
+    return sweeps.trial(lambda hp, key: jnp.ones(()), step, lambda hp, x: {"error": jnp.square(x)})
+"""
+
+
+def test_the_file_of_the_readme(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    (tmp_path / "study.toml").write_text(re.search(r"```toml\n(# study\.toml\n.*?)```", readme, re.DOTALL)[1])
+    own_trial.write(tmp_path, "my_study", README_TRIAL)
+    result = invoke("sweep", "study.toml", "--seeds", "1", "--steps", "300", "--quiet")
+    assert result.exit_code == 0, result.output
+    found = sweeps.load("study")
+    assert len(found.points) == 21
+    assert (found.pruned_at < 0).sum() == 7
 
 
 @pytest.mark.parametrize(

@@ -109,7 +109,7 @@ def test_commands_and_options_exist():
     commands = typer.main.get_command(cli.app).commands
     named = [line.split() for block in blocks("shell") for line in block.code.splitlines()]
     calls = [words[words.index("momentum-optax") + 1 :] for words in named if "momentum-optax" in words]
-    assert {call[0] for call in calls} == {"sweep", "methods"}
+    assert {call[0] for call in calls} == {"sweep", "report", "methods"}
     for command, *words in calls:
         options = {option for parameter in commands[command].params for option in parameter.opts}
         assert {word.split("=")[0] for word in words if word.startswith("--")} <= options, command

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from compiling import AS_FOR_USERS
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
@@ -128,8 +129,22 @@ def test_a_sum_of_what_is_used_elsewhere_writes_nothing_out():
             return jnp.where(mask, v / count(mask), 0)
 
         x = jax.ShapeDtypeStruct((300, 400), jnp.float32)
-        compiled = jax.jit(step, donate_argnums=1).lower(x, x).compile()
+        compiled = jax.jit(step, donate_argnums=1).lower(x, x).compile(AS_FOR_USERS)
         return compiled.memory_analysis().temp_size_in_bytes / (4 * x.size)
 
     assert share(sums.count) < 0.05
     assert share(lambda mask: jnp.sum(mask, dtype=jnp.int32)) > 0.9
+
+
+def test_a_sum_outside_of_jit_is_traced_once():
+    """And so compiled once, not at every step."""
+    traces = 0
+
+    def add(x, y):
+        nonlocal traces
+        traces += 1
+        return jax.lax.add(x, y)
+
+    for _ in range(3):
+        sums._reduce([jnp.ones(3), jnp.ones(3)], (0,), add)
+    assert traces == 2, "once for each of two arrays"

@@ -46,5 +46,6 @@ def library_errors() -> Iterator[None]:
         text = str(error.args[0]) if isinstance(error, KeyError) else str(error)
         notes = [note for note in getattr(error, "__notes__", ()) if "JAX has removed" not in note]
         message = "\n".join([text, *notes])
+        about_folder = message.startswith("folder=") or "delete this one" in message
         message = message.replace("delete this one", "let --no-resume replace what is in this one")
-        raise bad("--output", message) if message.startswith("folder=") else typer.BadParameter(message) from error
+        raise bad("--output", message) if about_folder else typer.BadParameter(message) from error

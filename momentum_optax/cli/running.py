@@ -71,18 +71,19 @@ def run(what: Study, output: Path, cluster: Cluster, *, resume: bool, parquet: b
     try:
         # Imports and data too, for these take seconds, in which Ctrl-C must be heard.
         with interruptible() as check, _plain_warnings():
-            cluster.join()
+            with library_errors():
+                cluster.join()
+            use_all_cores()  # before anything that starts JAX
             first = not cluster.several or jax.process_index() == 0
-            use_all_cores()
             trial = what.trial()
             with library_errors(), _folder(output, resume) if first else contextlib.nullcontext():
-                _say(f"Note: {note}" for note in what.notes if first)
+                _note(what.notes if first else (), quiet)
                 with opened(first and not quiet) as progress:
 
                     def report_and_check(now: Progress) -> None:
                         nonlocal heard
                         if not heard and now.restored:
-                            _say(["Note: goes on where it was stopped; --no-resume begins anew."])
+                            _note(["goes on where it was stopped; --no-resume begins anew."], quiet)
                         heard = True
                         progress(now)
                         check()
@@ -93,11 +94,11 @@ def run(what: Study, output: Path, cluster: Cluster, *, resume: bool, parquet: b
             kept = load_unfinished(output) if heard and folders.begun(output) else None
             if kept is not None:
                 show(kept, output, metric, mode, parquet=parquet, quiet=quiet)
-            _say([f"Interrupted: {_what_is_kept(kept, output)}."])
+            _say(f"Interrupted: {_what_is_kept(kept, output)}.")
         raise typer.Exit(INTERRUPTED) from None
     if first:
         if not heard:
-            _say([f"Note: {output} holds all of this sweep, and nothing was run; --no-resume runs it again."])
+            _note([f"{output} holds all of this sweep, and nothing was run; --no-resume runs it again."], quiet)
         show(result, output, metric, mode, parquet=parquet, quiet=quiet)
 
 
@@ -134,10 +135,14 @@ def _folder(output: Path, resume: bool) -> Iterator[None]:
 def _plain_warnings() -> Iterator[None]:
     """Warnings without the line of code that gave them."""
     with warnings.catch_warnings():
-        warnings.showwarning = lambda message, *_, **__: _say([f"Warning: {message}"])
+        warnings.showwarning = lambda message, *_, **__: _say(f"Warning: {message}")
         yield
 
 
-def _say(lines: Iterable[str]) -> None:
-    for line in lines:
-        print(line, file=sys.stderr)
+def _note(texts: Iterable[str], quiet: bool) -> None:
+    for text in () if quiet else texts:
+        _say(f"Note: {text}")
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)

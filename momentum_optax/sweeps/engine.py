@@ -61,9 +61,12 @@ class Engine:
         self.trainer, self.lanes, self.hyper = trainer, lanes, dict(hyper)
         self._placement, self._threads = placement, threads
         self._batches: list[Batch] = []
+        drawn: dict[bytes, Any] = {}
         for rows, points in lanes.batches():
             mine = self._hyper(rows, points)
-            state = trainer.start(mine, rows)
+            if rows.tobytes() not in drawn:
+                drawn = {rows.tobytes(): trainer.drawn(rows)}  # batches of the same rows follow one another
+            state = trainer.start(mine, drawn[rows.tobytes()])
             if not self._batches:
                 self._keys = key_kinds(state)
                 free = memory.free(placement.device)
@@ -139,13 +142,21 @@ class Engine:
           steps: how many steps make a rung.
         """
         while (free := memory.free(self._placement.device)) is not None and math.prod(self.lanes.chunk) > 1:
-            needed = self.trainer.memory(*self._example(steps)) * self._threads
+            needed = self.needed(steps)
             if needed <= SHARE * free:
                 return
             rows, points = self.lanes.chunk
             smaller = max(1, min(rows * points // 2, int(rows * points * SHARE * free / needed)))
             chunk = (1, smaller) if smaller <= points else (smaller // points, points)
             self.load(self.state(), self.hyper, dataclasses.replace(self.lanes, chunk=chunk))
+
+    def needed(self, steps: int) -> int:
+        """How many bytes of each device a rung of so many steps takes, beside the states, the hyperparameters and data.
+
+        As far as the compiler knows; the states count once, for those of the first rung are kept until it has gone
+        well.
+        """
+        return self.trainer.memory(*self._example(steps)) * self._threads
 
     def cost(self) -> tuple[float, bool]:
         """How many floating-point operations a step of a run takes, and whether there are convolutions in it."""

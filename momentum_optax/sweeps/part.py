@@ -75,7 +75,9 @@ class Part:
     @property
     def settings(self) -> dict[str, Any]:
         """What to write down."""
-        timed = {f"{name}_seconds_per_step": seconds for name, seconds in self.choice.seconds.items()}
+        timed: dict[str, float] = {f"{name}_seconds_per_step": s for name, s in self.choice.seconds.items()}
+        if timed:
+            timed["timing_seconds"] = round(self.choice.timing, 3)
         return {"strategy": self.choice.way.strategy, "chunk": math.prod(self.engine.lanes.chunk), **timed}
 
     def advance(self, start: int, stop: int, tick: Callable[[int], None], changing: Iterable[str]) -> tuple[Any, Rung]:
@@ -143,13 +145,13 @@ def begin(
       The part.
     """
     team, numbers = machine.team, program.points.arrays()
+    kinds = tuple(program.structure.items()), tuple(numbers), folds
 
     def prepare() -> tuple[Any, Any, tuple[Any, Any]]:
         drawn = _stack(jax.device_get([draw(trial, program.structure, seed) for seed in seeds]))
         items = _stack([trial.plan(Reader(program.structure), seed, steps) for seed in seeds])
         example = jax.tree.map(lambda x: x[0], drawn), jax.tree.map(lambda x: x[0, 0], items)
         # Once for each program: a second sweep of a trial, such as a search makes many of, traces nothing.
-        kinds = tuple(program.structure.items()), tuple(numbers), folds
         if kinds not in (checked := trial.__dict__.setdefault("_checked", set())):
             check(trial, program.structure, numbers, *example, None if folds == 1 else (np.int32(0), folds))
             checked.add(kinds)
@@ -193,10 +195,12 @@ def begin(
             lambda: choose(
                 functools.partial(engine, few=True),
                 runs=math.prod(runs),
+                workers=max(len(workers), machine.threads),
                 steps=steps,
                 rung=rung,
                 on_cpu=machine.on_cpu,
                 chunk=chunk,
+                times=trial.__dict__.setdefault("_times", {}).setdefault((kinds, placement.mesh, machine.threads), {}),
             )
         )
     whole = SharedEngine(team.together(lambda: engine(choice.way)), hyper, shares)

@@ -251,6 +251,9 @@ def _bar(story: _Story, console: Any) -> Iterator[Report]:
         try:
             yield draw
         finally:
+            # Nothing is left of a sweep that was finished before.
+            live.transient = not outcome.plain
+            bar.update(task, visible=bool(outcome.plain))
             live.refresh()  # what rich does itself on a terminal, but not in a notebook
 
 

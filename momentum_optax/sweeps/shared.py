@@ -79,6 +79,10 @@ class SharedEngine:
         if self._engine.lanes != self.lanes:
             self._engine.load(self._engine.state(), self._engine.hyper, self.lanes)
 
+    def needed(self, steps: int) -> int:
+        """How many bytes of each device of this process a rung takes, see `Engine.needed`."""
+        return self._engine.needed(steps)
+
     def state(self) -> Any:
         """The states of all runs, `[rows, points, ...]`, on the host of the first process; random keys as their data.
 

@@ -1,8 +1,9 @@
 """In what way the runs of a sweep are trained: together or one after the other, in a compiled loop or from Python."""
 
+import itertools
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from typing import Literal, NamedTuple, get_args
 
 from .engine import Engine
@@ -14,16 +15,26 @@ Strategy = Literal["auto", "vmap", "map", "step"]
 
 `vmap`: a chunk of them together, the steps in one compiled loop. `map`: one after the other, in that loop. `step`: the
 loop is Python's, which calls one compiled step; on a CPU the way for convolutions, which are slow in compiled loops.
-`auto`: times the three on some steps.
+`auto`: times them on some steps.
 """
 
 STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
 
-_WORTH_TIMING = 3e10
-"""Floating-point operations of a sweep from which it earns back the seconds that compiling all ways takes."""
+_TOO_SMALL = 3e10
+"""Floating-point operations of a sweep up to which nothing is timed: it takes a few seconds at most."""
+
+_WORTH_TIMING = 30.0
+"""Seconds of a sweep in the most likely way from which it earns back those that compiling other ways takes."""
 
 _PROBE_SECONDS = 0.2
-_HOPELESS = 3.0
+_PROBE_OPERATIONS = {"cpu": 2e9, "other": 2e11}
+"""How long a way is timed, and how many operations that may be at a time."""
+
+_HOPELESS = 2.0
+"""A loop that is so many times slower than the other with single runs is not tried with more."""
+
+_LARGE_CHUNK = 32
+"""What else to try on a CPU: more runs together share the cost of each operation, but fill the cache."""
 
 
 class Way(NamedTuple):
@@ -46,10 +57,12 @@ class Choice(NamedTuple):
     Attributes:
       way: the way.
       seconds: per step and run by strategy, where they were timed.
+      timing: seconds that timing them took.
     """
 
     way: Way
     seconds: Mapping[str, float]
+    timing: float = 0.0
 
 
 def ways(strategy: Strategy, chunk: int | None, on_cpu: bool) -> list[Way]:
@@ -61,10 +74,10 @@ def ways(strategy: Strategy, chunk: int | None, on_cpu: bool) -> list[Way]:
       on_cpu: whether they are CPU cores.
 
     Returns:
-      The one way of a strategy, or all for `"auto"`.
+      The one way of a strategy, or the first to try of each for `"auto"`.
     """
     together = CPU_CHUNK if chunk is None and on_cpu else chunk
-    # Outside a compiled loop, too, convolutions of several runs are slower together than alone on a CPU.
+    # Outside a compiled loop, too, large convolutions of several runs are slower together than alone on a CPU.
     alone = 1 if chunk is None and on_cpu else chunk
     found = {
         "vmap": Way("vmap", "scan", together),
@@ -75,39 +88,69 @@ def ways(strategy: Strategy, chunk: int | None, on_cpu: bool) -> list[Way]:
 
 
 def choose(
-    engine: Callable[[Way], Engine], *, runs: int, steps: int, rung: int, on_cpu: bool, chunk: int | None
+    engine: Callable[[Way], Engine],
+    *,
+    runs: int,
+    workers: int,
+    steps: int,
+    rung: int,
+    on_cpu: bool,
+    chunk: int | None,
+    times: MutableMapping[Way, float],
 ) -> Choice:
-    """The fastest way, found by timing each on some steps of as many runs as are trained at the same time.
+    """The fastest way, found by timing some on some steps of as many runs as are trained at the same time.
 
-    A sweep that is done sooner than that is not timed: its runs are trained together, or from Python on CPUs if there
-    are convolutions.
+    A small sweep is not timed: its runs are trained together, or from Python on CPUs if there are convolutions. Of a
+    larger one this way is timed, and others if it would take long.
 
     Args:
       engine: a few of the runs, under a way.
       runs: how many runs there are in all.
+      workers: how many devices or threads share them.
       steps: how many steps each makes.
       rung: how many of them make a rung.
       on_cpu: whether the devices are CPU cores.
       chunk: see `ways`.
+      times: seconds per step and run that are known; those that are measured are added.
 
     Returns:
       The way, and what was measured.
     """
+    begun = time.perf_counter()
     vmap, map_, step = ways("auto", chunk, on_cpu)
-    few = engine(step)
-    operations, convolutions = few.cost()
-    if operations * runs * steps < _WORTH_TIMING:
-        return Choice(step if convolutions and on_cpu else vmap, {})
-    seconds = {"step": _time(few, min(rung, 2))}
-    probe = min(rung, max(2, int(_PROBE_SECONDS / seconds["step"])))
-    seconds["step"] = _time(few, probe)
-    if on_cpu:
-        seconds["map"] = _time(engine(map_), probe)
-    # A loop that is slow with one run is slower with many.
-    if not on_cpu or seconds["map"] < _HOPELESS * seconds["step"]:
-        seconds["vmap"] = _time(engine(vmap), probe)
-    best = min(seconds, key=lambda name: seconds[name])
-    return Choice({"vmap": vmap, "map": map_, "step": step}[best], seconds)
+    operations, convolutions = engine(vmap).cost()
+    likely = step if convolutions and on_cpu else vmap
+    if operations * runs * steps < _TOO_SMALL:
+        return Choice(likely, {})
+    most = _PROBE_OPERATIONS["cpu" if on_cpu else "other"]
+    probe = int(min(rung, max(2, most / operations / min(runs, workers * (vmap.chunk or runs)))))
+
+    def seconds(way: Way) -> float:
+        if way not in times:
+            times[way] = _time(engine(way), probe)
+        return times[way]
+
+    if seconds(likely) * runs * steps > _WORTH_TIMING:
+        loops = [[vmap], [step]]  # each with more and more runs together
+        if on_cpu:
+            loops[0].insert(0, map_)
+        if on_cpu and chunk is None:
+            loops[0].append(vmap._replace(chunk=_LARGE_CHUNK))
+            loops[1].append(step._replace(chunk=CPU_CHUNK))
+        fastest = min(seconds(loop[0]) for loop in loops)
+        for loop in loops:
+            if seconds(loop[0]) <= _HOPELESS * fastest:
+                _grow(loop, seconds, math.ceil(runs / workers))
+    by_speed = sorted(times, key=lambda way: times[way])
+    # Of each strategy the fastest.
+    return Choice(by_speed[0], {w.strategy: times[w] for w in reversed(by_speed)}, time.perf_counter() - begun)
+
+
+def _grow(ways: Sequence[Way], seconds: Callable[[Way], float], most: int) -> None:
+    """Times ways with more and more runs together, up to so many, while that is faster."""
+    for fewer, more in itertools.pairwise(ways):
+        if (fewer.chunk or most) >= most or seconds(more) > seconds(fewer):
+            return
 
 
 def _time(engine: Engine, steps: int) -> float:

@@ -116,7 +116,7 @@ class Team:
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
-        """Meanwhile a first Ctrl-C is noted, so that it is raised where the others learn of it; a second is not."""
+        """Meanwhile a first Ctrl-C is only noted, to be raised where the others learn of it; a second is as usual."""
         previous = signal.getsignal(signal.SIGINT)
         in_main = threading.current_thread() is threading.main_thread()
         if self.count == 1 or not in_main or not callable(previous):
@@ -133,6 +133,7 @@ class Team:
             yield
         finally:
             signal.signal(signal.SIGINT, previous)
+        self.check()
 
     def _exchange(self, message: bytes) -> list[bytes]:
         """The messages of all processes."""

@@ -1,5 +1,6 @@
 """What trains one batch of runs."""
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
@@ -63,15 +64,19 @@ class Trainer:
         self._data = placement.put(trial.data)
         self._folds_of: dict[bytes, Any] = {}
         self._compiled: dict[Any, Any] = {}
+        self._index = functools.cache(lambda index: placement.put(np.int32(index)))
 
     def hyper(self, values: Mapping[str, np.ndarray], runs: np.ndarray) -> Any:
         """Hyperparameters and numbers of runs, `[rows, points]`, on the devices."""
         return self._placement.put({RUN: runs, **values}, "rows", "points")
 
-    def start(self, hyper: Any, rows: np.ndarray) -> Any:
+    def drawn(self, rows: np.ndarray) -> Any:
+        """What the seeds of some rows drew, on the devices."""
+        return self._placement.put(jax.tree.map(lambda x: x[self._seeds[rows]], self._drawn), "rows")
+
+    def start(self, hyper: Any, drawn: Any) -> Any:
         """First states, `[rows, points, ...]`."""
-        drawn = self._placement.put(jax.tree.map(lambda x: x[self._seeds[rows]], self._drawn), "rows")
-        return self.batched.start(hyper, drawn)(hyper, drawn)
+        return self._compile(self.batched.start, hyper, drawn)(hyper, drawn)
 
     def items(self, rows: np.ndarray, start: int, stop: int) -> Any:
         """What some steps of some rows consume, on the devices."""
@@ -102,7 +107,7 @@ class Trainer:
                 return state, lambda: Rung(*get(found))
 
             return scan
-        indices = [self._placement.put(np.int32(i)) for i in range(_steps(items))]
+        indices = [self._index(i) for i in range(_steps(items))]
         step = self._compile(self.batched.step, state, hyper, items, fold, data, indices[0])
         evaluate = self._compile(self.batched.evaluate, state, hyper, fold, data)
 

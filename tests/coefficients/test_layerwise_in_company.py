@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from compiling import AS_FOR_USERS
 from flax import nnx, serialization
 from flax.core import FrozenDict
 from layers import (
@@ -186,7 +187,8 @@ def kernels(beta, leaves=40):
         updates, state = tx.update(g, state, params)
         return mo.apply_updates(params, updates), state
 
-    text = jax.jit(step).lower(params, jax.eval_shape(tx.init, params), params).compile().as_text()
+    lowered = jax.jit(step).lower(params, jax.eval_shape(tx.init, params), params)
+    text = lowered.compile(AS_FOR_USERS).as_text()
     bodies = re.findall(r"^%?fused_computation[^\n]*\{\n(.*?)^\}", text, re.MULTILINE | re.DOTALL)
     of_size = [body for body in bodies if "f32[64,64]" in body]
     assert of_size, "the program is not fused as this test expects"

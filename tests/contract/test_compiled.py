@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import pytest
+from compiling import AS_FOR_USERS
 
 import momentum_optax as mo
 from momentum_optax._step import compiler_options
@@ -45,7 +46,7 @@ def temporary_share(tx, options, dtype=jnp.float32):
         updates, state = tx.update(gradient, state, params)
         return mo.apply_updates(params, updates), state
 
-    jitted = jax.jit(step, donate_argnums=(0, 1), compiler_options=options)
+    jitted = jax.jit(step, donate_argnums=(0, 1), compiler_options=AS_FOR_USERS | options)
     compiled = jitted.lower(params, jax.eval_shape(tx.init, params), params).compile()
     size = sum(p.size * p.dtype.itemsize for p in params.values())
     return compiled.memory_analysis().temp_size_in_bytes / size

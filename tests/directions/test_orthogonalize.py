@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import oracles_matrices as oracles
 import pytest
+from compiling import AS_FOR_USERS
 from helpers import feed, noise
 
 import momentum_optax as mo
@@ -219,7 +220,7 @@ def test_stacks_are_one_product():
 
     def products(strategy):
         tx = mo.orthogonal_factor(strategy=strategy)
-        text = jax.jit(tx.update).lower(gradients, tx.init(gradients)).compile().as_text()
+        text = jax.jit(tx.update).lower(gradients, tx.init(gradients)).compile(AS_FOR_USERS).as_text()
         return text.count(" dot(")
 
     assert products("leaf") == 6 * products("stacked") == 6 * 15
@@ -236,7 +237,7 @@ def test_leaf_by_leaf_takes_the_memory_of_one_leaf():
             return mo.apply_updates(params, updates), state
 
         state = jax.eval_shape(tx.init, params)
-        compiled = jax.jit(step, donate_argnums=(0, 1)).lower(params, state, params).compile()
+        compiled = jax.jit(step, donate_argnums=(0, 1)).lower(params, state, params).compile(AS_FOR_USERS)
         return compiled.memory_analysis().temp_size_in_bytes / (32 * 128 * 4)
 
     assert temporary("leaf") < 4 < 15 < temporary("stacked")

@@ -6,6 +6,7 @@ import numpy as np
 import optax
 import oracles_signs
 import pytest
+from compiling import AS_FOR_USERS
 from helpers import assert_close, feed, moving, noise, per_leaf, split
 
 import momentum_optax as mo
@@ -147,8 +148,8 @@ def temporary(tx, options):
         updates, state = tx.update(gradient, state, params)
         return mo.apply_updates(params, updates), state
 
-    compiled = jax.jit(step, donate_argnums=(0, 1), compiler_options=options).lower(params, tx.init(params), params)
-    return compiled.compile().memory_analysis().temp_size_in_bytes / params.nbytes
+    lowered = jax.jit(step, donate_argnums=(0, 1)).lower(params, tx.init(params), params)
+    return lowered.compile(AS_FOR_USERS | options).memory_analysis().temp_size_in_bytes / params.nbytes
 
 
 @pytest.mark.parametrize("b2", [0.99, lambda count: count / (count + 100.0)])

@@ -1,20 +1,43 @@
 """Sweeps that two processes share; run by test_processes.py in each of them, and there for comparison."""
 
+import contextlib
 import dataclasses
 import functools
+import math
 import os
 import pickle
 import signal
 import sys
 import time
+import unittest.mock
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import optax
 import problem
 
 from momentum_optax import sweeps
-from momentum_optax.sweeps import distributed, grid, sweep
+from momentum_optax.sweeps import distributed, engine, grid, sweep
+
+
+def noisy():
+    """A trial whose states are of several types, random keys among them."""
+
+    def init(hp, key):
+        return {"x": jax.random.normal(key, (3,)), "half": jnp.zeros(2, jnp.bfloat16), "key": key, "count": 0}
+
+    def step(hp, state, key):
+        own, now = jax.random.split(state["key"])
+        x = state["x"] - hp["learning_rate"] * (state["x"] + 0.1 * jax.random.normal(now, (3,)))
+        half = state["half"] + jax.random.uniform(key, (2,), jnp.bfloat16)
+        return {"x": x, "half": half, "key": own, "count": state["count"] + 1}, (x**2).sum()
+
+    def evaluate(hp, state):
+        return {"half": state["half"].astype(jnp.float32).sum(), "count": state["count"], "x": state["x"][0]}
+
+    return sweeps.trial(init, step, evaluate)
+
 
 RATES = {"learning_rate": [0.01, 0.03, 0.1, 0.3], "beta": [0.0, 0.9]}
 METHODS = {
@@ -35,11 +58,20 @@ SHARED = {
         "population": sweeps.Population(10, {"learning_rate": sweeps.log(1e-3, 1)}),
     },
 }
+SHARED["keys"] = {
+    "trial": noisy(),
+    "points": grid(learning_rate=[0.01, 0.1, 0.2, 0.3, 0.5, 1.0]),
+    "metric": "train_loss",
+    "pruning": sweeps.SuccessiveHalving(5, factor=2),
+}
+# In one process, see `with_little_memory`. Half of the points diverge, and are not trained on where that saves a batch.
+SHARED["little"] = {"points": grid(learning_rate=[0.03, 0.1, 1e30, 3e30], beta=[0.0, 0.9]), "lanes_per_chunk": None}
+SHARED["exhausted"] = SHARED["little"] | {"lanes_per_chunk": 4}
 WAIT_AT = 3
 
 
 def optimizer(hp):
-    return METHODS[hp["method"] if "method" in hp else "sgd"](hp)
+    return METHODS[hp.get("method", "sgd")](hp)
 
 
 @functools.cache
@@ -50,6 +82,28 @@ def make_trial():
 def run(name, **options):
     options = {"trial": make_trial()} | OPTIONS | SHARED.get(name, {}) | options
     return sweep(options.pop("trial"), options.pop("points"), **options)
+
+
+def with_little_memory():
+    """In one process only: a batch of more than 4 runs does not fit, which one sweep knows before and one learns."""
+    little = unittest.mock.patch.object(engine.memory, "free", return_value=4000)
+    train = engine.Trainer.train
+
+    def limited(self, state, *arguments):
+        if math.prod(jax.tree.leaves(state)[0].shape[:2]) <= 4:
+            return train(self, state, *arguments)
+
+        def fail(state):
+            raise MemoryError
+
+        return fail
+
+    exhausted = unittest.mock.patch.object(engine.Trainer, "train", limited)
+    found = {}
+    for name, limit in {"little": little, "exhausted": exhausted}.items():
+        with limit if jax.process_index() == 1 else contextlib.nullcontext():
+            found[name] = run(name)
+    return found
 
 
 def failures(process, folder):
@@ -91,13 +145,6 @@ def failures(process, folder):
     return raised
 
 
-def timed(name):
-    t = time.perf_counter(), time.process_time()
-    r = run(name)
-    print(name, time.perf_counter() - t[0], time.process_time() - t[1], flush=True)
-    return r
-
-
 def main(port, process, folder, what):
     signal.signal(signal.SIGINT, signal.default_int_handler)  # which it is not in a background job
     jax.config.update("jax_num_cpu_devices", 2)
@@ -106,22 +153,30 @@ def main(port, process, folder, what):
 
     def progress(now):
         seen.append(now)
-        if what == "killed" and now.rung == WAIT_AT:
+        if what == "begun" and now.rung == WAIT_AT:
             print("now", flush=True)
-            time.sleep(60)
+            while not (folder / "go on").exists():
+                time.sleep(0.01)
 
     found = {"devices": (len(jax.devices()), len(jax.local_devices()))}
-    if what == "killed":
-        found |= {name: timed(name) for name in SHARED}
+    if what == "begun":
+        found |= {name: run(name) for name in SHARED if name not in ("little", "exhausted")}
         firsts = [jax.local_devices(process_index=i)[0] for i in range(2)]
         found["threads"] = run("even", devices=firsts)
         found["alone"] = run("even", seeds=[process], devices=jax.local_devices())
+        found |= with_little_memory()
         found["failures"] = failures(process, folder)
         (folder / f"{process}-begun.pickle").write_bytes(pickle.dumps(found))
-    found["kept"] = run("pruned", folder=folder / "kept", progress=progress)
+    try:
+        found["kept"] = run("pruned", folder=folder / "kept", progress=progress)
+    except RuntimeError as error:
+        print(f"raised {error}", flush=True)
+        time.sleep(60)
     found["seen"] = seen
     found["again"] = run("pruned", folder=folder / "kept")
     (folder / f"{process}-resumed.pickle").write_bytes(pickle.dumps(found))
+    jax.distributed.shutdown()  # waits for the other one
+    print("done", flush=True)
 
 
 if __name__ == "__main__":

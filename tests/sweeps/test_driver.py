@@ -255,7 +255,8 @@ def test_epochs():
 
 
 def test_auto_times_what_is_worth_it(plain, monkeypatch):
-    monkeypatch.setattr(strategy, "_WORTH_TIMING", 0.0)
+    for limit in ("_TOO_SMALL", "_WORTH_TIMING"):
+        monkeypatch.setattr(strategy, limit, 0.0)
     monkeypatch.setattr(strategy, "_PROBE_SECONDS", 0.01)
     result = run(strategy="auto")
     way = result.settings["ways"][0]

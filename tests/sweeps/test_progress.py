@@ -198,6 +198,13 @@ def test_a_bar_on_a_terminal(terminal):
     assert "…" not in text  # all of it fits into 80 columns
 
 
+def test_of_a_bar_without_a_report_nothing_is_left(terminal):
+    with progress_bar(stream=terminal):
+        pass
+    assert terminal.getvalue().rstrip().endswith("\x1b[2K")  # the last thing is to erase the line
+    assert flat(terminal.getvalue()).count("compiling") == 1
+
+
 def test_lines_on_a_terminal_that_cannot_draw(terminal, monkeypatch):
     monkeypatch.setenv("TERM", "dumb")
     with progress_bar(stream=terminal, interval=0.0) as report:
