@@ -25,10 +25,6 @@ trial = make_trial()
 
 def not_a_trial():
     return {"init": None}
-
-
-def broken():
-    return [][1]
 """
 
 

@@ -143,9 +143,19 @@ def test_points_are_needed(module):
     assert "say what to try, such as --point learning_rate=log:0.001:1:7" in flat(result.output)
 
 
-def test_errors_of_the_users_own_code_keep_their_traceback(module):
-    result = invoke("sweep", "--trial", f"{module}:broken", "--point", RATES)
-    assert isinstance(result.exception, IndexError)
+@pytest.mark.parametrize(
+    ("source", "error"),
+    [
+        ("import no_such_package", ModuleNotFoundError),
+        ("def make_trial():\n    return [][1]", IndexError),
+        (own_trial.SOURCE.replace("slope =", "raise ValueError('mine')\n        slope ="), ValueError),
+    ],
+)
+def test_errors_of_the_users_own_code_keep_their_traceback(source, error, module, tmp_path):
+    own_trial.write(tmp_path, module, source)
+    result = invoke("sweep", "--trial", f"{module}:make_trial", "--point", RATES)
+    assert type(result.exception) is error
+    assert not (tmp_path / "momentum-optax-results").exists()
 
 
 def test_texts_of_points_are_those_of_a_table():

@@ -59,6 +59,7 @@ def print_table(
         ranking = ranking.drop(columns=[column for column in ranking if str(column).startswith("steps_to_")])
     table = Table(
         box=box.SIMPLE_HEAD,
+        padding=(0, 0 if "pruned" in ranking else 1),
         pad_edge=False,
         collapse_padding=True,
         title=f"The best of {len(ranking)} points x {len(result.seeds)} seeds",

@@ -40,6 +40,9 @@ def noisy():
 
 
 RATES = {"learning_rate": [0.01, 0.03, 0.1, 0.3], "beta": [0.0, 0.9]}
+# Diverged points are not trained on where that saves a batch.
+HALF_DIVERGES = [*grid(**RATES)[:4], *grid(learning_rate=[3e38], beta=[0.9, 0.92, 0.94, 0.96])]
+HALVING = sweeps.SuccessiveHalving(5, factor=2)
 METHODS = {
     "sgd": lambda hp: optax.sgd(hp["learning_rate"], hp["beta"]),
     "adam": lambda hp: optax.adam(hp["learning_rate"], hp["beta"]),
@@ -48,25 +51,25 @@ OPTIONS = {"seeds": 2, "steps": 30, "evaluate_every": 5, "strategy": "vmap", "la
 SHARED = {
     "even": {"points": grid(**RATES)},
     # Neither rows nor points can be halved, and one of them diverges.
-    "uneven": {"points": [*grid(**RATES)[:4], {"learning_rate": 1e30, "beta": 0.5}], "seeds": 3, "strategy": "step"},
+    "uneven": {"points": [*grid(**RATES)[:4], {"learning_rate": 3e38, "beta": 0.9}], "seeds": 3, "strategy": "step"},
     "structures": {"points": grid(method=[*METHODS], **RATES), "folds": 2, "strategy": "map"},
     "auto": {"points": grid(**RATES), "strategy": "auto", "lanes_per_chunk": None},
     "one": {"points": grid(learning_rate=[0.1], beta=[0.9]), "seeds": 1},
-    "pruned": {"points": grid(**RATES), "pruning": sweeps.SuccessiveHalving(5, factor=2)},
+    "pruned": {"points": grid(**RATES), "pruning": HALVING},
     "population": {
         "points": grid(**RATES),
         "population": sweeps.Population(10, {"learning_rate": sweeps.log(1e-3, 1)}),
     },
+    "keys": {
+        "trial": noisy(),
+        "points": grid(learning_rate=[0.01, 0.1, 0.2, 0.3, 0.5, 1.0]),
+        "metric": "train_loss",
+        "pruning": HALVING,
+    },
+    # In one process, see `with_little_memory`.
+    "little": {"points": HALF_DIVERGES, "lanes_per_chunk": None},
+    "exhausted": {"points": HALF_DIVERGES, "lanes_per_chunk": 4},
 }
-SHARED["keys"] = {
-    "trial": noisy(),
-    "points": grid(learning_rate=[0.01, 0.1, 0.2, 0.3, 0.5, 1.0]),
-    "metric": "train_loss",
-    "pruning": sweeps.SuccessiveHalving(5, factor=2),
-}
-# In one process, see `with_little_memory`. Half of the points diverge, and are not trained on where that saves a batch.
-SHARED["little"] = {"points": grid(learning_rate=[0.03, 0.1, 1e30, 3e30], beta=[0.0, 0.9]), "lanes_per_chunk": None}
-SHARED["exhausted"] = SHARED["little"] | {"lanes_per_chunk": 4}
 WAIT_AT = 3
 
 

@@ -169,6 +169,8 @@ def test_of_several_sweeps_the_next_are_expected_to_be_like_this_one():
     # 237 s: 110 s of this one, then 7 s of compiling and 120 s of training of the next.
     assert lines[1].startswith("  4%  4 min left, a rung 0/6")
     assert lines[len(lines) // 2].startswith(" 52%  2 min left, b rung 0/6")  # as fast as the one before
+    slow = list(drive("a", halve_after=None, compiling=600.0))
+    assert lines_of(slow, labels=["a", "b"])[1].startswith("  4%  14 min left")  # 110 s, 10 min and 120 s
     ends = [line[:4] for line in lines_of(reports, labels=["a", "b"], interval=1e9)]
     assert ends == ["  2%", " 50%", "100%"]
 
