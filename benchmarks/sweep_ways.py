@@ -73,9 +73,8 @@ class Ways:
         self.points, self.seeds = points, seeds
         self._init, self._apply, self._steps = init, apply, steps
         self._data = jax.device_put(data)
-        draw = jax.jit(init)
-        self._params = [jax.device_get(draw(jax.random.key(seed))) for seed in range(seeds)]
-        self._rows = [self.trial.plan({}, seed, steps)["rows"] for seed in range(seeds)]
+        self._draw = jax.jit(init)
+        self._params, self._rows = self._drawn()
         hyper = points.arrays()
         self._rates, self._betas = hyper["learning_rate"], hyper["beta"]
 
@@ -101,9 +100,11 @@ class Ways:
         everywhere, cut = PartitionSpec(), PartitionSpec("seeds")
         specs = (everywhere, everywhere, cut, cut, everywhere)
         spread = jax.jit(jax.shard_map(over_both, mesh=mesh, in_specs=specs, out_specs=cut, check_vma=False))
-        params, rows = jax.tree.map(lambda *x: np.stack(x), *self._params), np.stack(self._rows)
 
         def train() -> np.ndarray:
+            # A sweep draws these anew, too.
+            params, rows = self._drawn()
+            params, rows = jax.tree.map(lambda *x: np.stack(x), *params), np.stack(rows)
             return jax.device_get(spread(self._rates, self._betas, params, rows, self._data))[1]
 
         return Way(train, len(self.points) * self.seeds)
@@ -182,6 +183,11 @@ class Ways:
             return np.asarray(found)
 
         return Way(train, len(runs))
+
+    def _drawn(self) -> tuple[list[Any], list[np.ndarray]]:
+        """First params and the samples of each step, for each seed."""
+        params = jax.device_get([self._draw(jax.random.key(seed)) for seed in range(self.seeds)])
+        return params, [self.trial.plan({}, seed, self._steps)["rows"] for seed in range(self.seeds)]
 
     def _begin(self, rate: Any, beta: Any, params: Any) -> Any:
         return params, optax.sgd(rate, beta).init(params)

@@ -29,7 +29,7 @@ def trial() -> sweeps.Trial:
     )
 
 
-def main(steps: int = 300, points: int = 64, seeds: int = 3, folder: str | None = None) -> dict[str, sweeps.SweepResult]:
+def main(steps: int = 300, points: int = 64, seeds: int = 3, folder: str = "") -> dict[str, sweeps.SweepResult]:
     """The three results."""
     rung = steps // 10
     candidates = sweeps.grid(method=list(METHODS)) * sweeps.random(points, seed=0, **SCALES)
@@ -48,7 +48,7 @@ def main(steps: int = 300, points: int = 64, seeds: int = 3, folder: str | None 
             evaluate_every=rung,
             metric="test_loss",
             strategy="vmap",
-            folder=folder and f"{folder}/{name.replace(' ', '_')}",
+            folder=f"{folder}/{name.replace(' ', '_')}" if folder else None,
             progress=sys.stderr.isatty(),
             **options,
         )

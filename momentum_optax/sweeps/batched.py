@@ -142,14 +142,22 @@ def batched(trial: Trial, structure: Mapping[str, Any], folds: int, mesh: Mesh) 
     return kept[kinds]
 
 
-@functools.lru_cache(maxsize=32)
-def _draw(draw: Callable[..., Any], structure: tuple[tuple[str, Any], ...]) -> Any:
-    return jax.jit(lambda key: draw(Reader(dict(structure)), key))
-
-
 def draw(trial: Trial, structure: Mapping[str, Any], seed: int) -> Any:
     """What a seed draws, compiled once, because random initial params take longer to compile than a network."""
     return _draw(trial.draw, tuple(structure.items()))(jax.random.key(seed))
+
+
+@functools.lru_cache(maxsize=64)
+def _draw(draw: Callable[..., Any], structure: tuple[tuple[str, Any], ...]) -> Any:
+    read: set[str] = set()
+    jax.eval_shape(lambda key: draw(Reader(dict(structure), read), key), jax.random.key(0))
+    # Structures that differ in what it does not ask for, such as the method, share a program.
+    return _jitted(draw, tuple((name, value) for name, value in structure if name in read))
+
+
+@functools.lru_cache(maxsize=64)
+def _jitted(draw: Callable[..., Any], structure: tuple[tuple[str, Any], ...]) -> Any:
+    return jax.jit(lambda key: draw(Reader(dict(structure)), key))
 
 
 def _over(f: Callable[..., Any], *trees: Any) -> Any:

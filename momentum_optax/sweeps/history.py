@@ -55,7 +55,7 @@ class History:
     @property
     def lost(self) -> np.ndarray:
         """`[points]`, whether all runs of a point have diverged."""
-        return (self.diverged_at >= 0).all(axis=0)
+        return np.all(self.diverged_at >= 0, axis=0)
 
     @property
     def cost(self) -> np.ndarray:

@@ -20,10 +20,13 @@ from .points import Program
 from .reader import Reader
 from .shared import SharedEngine
 from .shares import Shares
-from .strategy import Choice, Strategy, Way, choose, ways
+from .strategy import Choice, Known, Strategy, Way, choose, ways
 from .team import Team
 from .trainer import Rung, Trainer
 from .trial import Trial
+
+CURRENT = "current_"
+"""What the metrics begin with that tell of hyperparameters which change."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,7 +96,7 @@ class Part:
           Which of all points, and what they showed.
         """
         losses, metrics = self.engine.advance(start, stop, tick)
-        current = {f"current_{name}": self.engine.hyper[name] for name in changing}
+        current = {f"{CURRENT}{name}": self.engine.hyper[name] for name in changing}
         return self.points, Rung(losses, {**metrics, **current})
 
     def would_shrink(self, alive: np.ndarray) -> bool:
@@ -126,6 +129,7 @@ def begin(
     strategy: Strategy,
     chunk: int | None,
     decided: Way | None = None,
+    metric: str | None = None,
 ) -> Part:
     """Draws, lays out and starts the runs of a program.
 
@@ -139,6 +143,7 @@ def begin(
       machine: what trains.
       strategy: in what way.
       chunk: how many runs a worker trains at the same time; `None` for what suits it and fits.
+      metric: what will be looked at, to fail before anything is trained if there is no such metric.
       decided: the way that was chosen before, if the sweep is resumed.
 
     Returns:
@@ -152,9 +157,12 @@ def begin(
         items = _stack([trial.plan(Reader(program.structure), seed, steps) for seed in seeds])
         example = jax.tree.map(lambda x: x[0], drawn), jax.tree.map(lambda x: x[0, 0], items)
         # Once for each program: a second sweep of a trial, such as a search makes many of, traces nothing.
-        if kinds not in (checked := trial.__dict__.setdefault("_checked", set())):
-            check(trial, program.structure, numbers, *example, None if folds == 1 else (np.int32(0), folds))
-            checked.add(kinds)
+        if kinds not in (checked := trial.__dict__.setdefault("_checked", {})):
+            fold = None if folds == 1 else (np.int32(0), folds)
+            checked[kinds] = check(trial, program.structure, numbers, *example, fold)
+        names = {"train_loss", *checked[kinds].metrics}
+        if metric is not None and metric not in names and not metric.startswith(CURRENT):
+            raise KeyError(f"There is no metric {metric!r}; there are {sorted(names)}.")
         return drawn, items, example
 
     drawn, items, example = team.together(prepare)
@@ -200,7 +208,7 @@ def begin(
                 rung=rung,
                 on_cpu=machine.on_cpu,
                 chunk=chunk,
-                times=trial.__dict__.setdefault("_times", {}).setdefault((kinds, placement.mesh, machine.threads), {}),
+                known=trial.__dict__.setdefault("_known", {}).setdefault((kinds, placement.mesh), Known()),
             )
         )
     whole = SharedEngine(team.together(lambda: engine(choice.way)), hyper, shares)

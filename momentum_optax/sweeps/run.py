@@ -138,9 +138,9 @@ def sweep(
         history = History(len(seeds) * count, len(points), stops)
         found = store.latest()
         # What timing decided once stays, for results depend on it by rounding.
-        decided = [Way(*way) for way in found and store.notes.get("ways") or ()] or [None] * len(programs)
+        decided = [Way(*way) for way in (found and store.notes.get("ways")) or ()] or [None] * len(programs)
         parts = [
-            begin(trial, program, seeds, count, steps, stops[0], machine, strategy, chunk, way)
+            begin(trial, program, seeds, count, steps, stops[0], machine, strategy, chunk, way, metric)
             for program, way in zip(programs, decided, strict=True)
         ]
         if found is not None:
@@ -151,6 +151,8 @@ def sweep(
         shown = progress if team.index == 0 else None
         report = team.together(lambda: stack.enter_context(opened(shown, label)))
         teller = Teller(report, label, points, history, parts, rules, begun)
+        if history.done:
+            team.together(teller.rung)  # says from where it goes on
         while history.done < len(stops):
             stop = stops[history.done]
             tick = teller.ticker(stop - history.step)

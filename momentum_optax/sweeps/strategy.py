@@ -1,9 +1,10 @@
 """In what way the runs of a sweep are trained: together or one after the other, in a compiled loop or from Python."""
 
+import dataclasses
 import itertools
 import math
 import time
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, NamedTuple, get_args
 
 from .engine import Engine
@@ -65,6 +66,19 @@ class Choice(NamedTuple):
     timing: float = 0.0
 
 
+@dataclasses.dataclass
+class Known:
+    """What has been measured of one program.
+
+    Attributes:
+      cost: see `Engine.cost`.
+      seconds: per step and run.
+    """
+
+    cost: tuple[float, bool] | None = None
+    seconds: dict[Way, float] = dataclasses.field(default_factory=dict)
+
+
 def ways(strategy: Strategy, chunk: int | None, on_cpu: bool) -> list[Way]:
     """The ways that a strategy may mean.
 
@@ -96,7 +110,7 @@ def choose(
     rung: int,
     on_cpu: bool,
     chunk: int | None,
-    times: MutableMapping[Way, float],
+    known: Known,
 ) -> Choice:
     """The fastest way, found by timing some on some steps of as many runs as are trained at the same time.
 
@@ -111,18 +125,21 @@ def choose(
       rung: how many of them make a rung.
       on_cpu: whether the devices are CPU cores.
       chunk: see `ways`.
-      times: seconds per step and run that are known; those that are measured are added.
+      known: what has been measured before; what is measured now is added.
 
     Returns:
       The way, and what was measured.
     """
     begun = time.perf_counter()
     vmap, map_, step = ways("auto", chunk, on_cpu)
-    operations, convolutions = engine(vmap).cost()
+    if known.cost is None:
+        known.cost = engine(vmap).cost()
+    operations, convolutions = known.cost
     likely = step if convolutions and on_cpu else vmap
     if operations * runs * steps < _TOO_SMALL:
         return Choice(likely, {})
     most = _PROBE_OPERATIONS["cpu" if on_cpu else "other"]
+    times = known.seconds
     probe = int(min(rung, max(2, most / operations / min(runs, workers * (vmap.chunk or runs)))))
 
     def seconds(way: Way) -> float:

@@ -39,8 +39,8 @@ class Teller:
         """
         self._report, self._label, self._points = report, label, points
         self._history, self._parts, self._rules, self._begun = history, parts, rules, begun
-        # Of an earlier process, or of this trial's last sweep.
-        self._compiled = self._compiling()
+        # Until now everything was preparation; later on, what is compiled.
+        self._prepared = time.perf_counter() - begun - self._compiling()
         self._restored = self._lane_steps()
         self._best, self._best_point = float("nan"), {}
         self._judge()
@@ -90,7 +90,7 @@ class Teller:
                 lane_steps=done,
                 lane_steps_total=done + left,
                 seconds=time.perf_counter() - self._begun,
-                compiling=self._compiling() - self._compiled,
+                compiling=self._prepared + self._compiling(),
                 restored=self._restored,
             )
         )

@@ -183,7 +183,9 @@ def test_states_wait_on_the_host_where_they_do_not_fit(plain, monkeypatch):
 def test_pruned_points_cost_nothing_and_the_others_go_on(plain):
     trained = []
     result = run(
-        pruning=sweeps.SuccessiveHalving(5, factor=2), lanes_per_chunk=2, progress=lambda p: trained.append(p.lane_steps)
+        pruning=sweeps.SuccessiveHalving(5, factor=2),
+        lanes_per_chunk=2,
+        progress=lambda p: trained.append(p.lane_steps),
     )
     stopped = result.pruned_at[:, 0]
     assert sorted(stopped) == [-1, 5, 5, 5, 10, 10]

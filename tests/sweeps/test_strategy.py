@@ -2,21 +2,22 @@
 
 import math
 import types
+from typing import Any
 
 import pytest
 
 from momentum_optax.sweeps import strategy
-from momentum_optax.sweeps.strategy import Way, choose, ways
+from momentum_optax.sweeps.strategy import Known, Way, choose, ways
 
 SCAN = {1: 10.0, 8: 6.0, 32: 7.0}
 """Seconds per step and run of a network of small matrices, by how many runs are together."""
 
 
-def decide(monkeypatch, scan, step, *, runs=1000, workers=2, on_cpu=True, convolutions=False, times=None, **options):
+def decide(monkeypatch, scan, step, *, runs=1000, workers=2, on_cpu=True, convolutions=False, known=None, **options):
     """What is chosen, and what was timed, in order."""
     timed = []
 
-    def engine(way):
+    def engine(way) -> Any:
         return types.SimpleNamespace(way=way, cost=lambda: (1e6, convolutions))
 
     def time(engine, steps):
@@ -25,7 +26,7 @@ def decide(monkeypatch, scan, step, *, runs=1000, workers=2, on_cpu=True, convol
         return {"scan": scan, "step": step}[engine.way.loop][engine.way.chunk]
 
     monkeypatch.setattr(strategy, "_time", time)
-    options = {"steps": 300, "rung": 30, "chunk": None, "times": {} if times is None else times} | options
+    options = {"steps": 300, "rung": 30, "chunk": None, "known": known or Known()} | options
     choice = choose(engine, runs=runs, workers=workers, on_cpu=on_cpu, **options)
     return choice, [(way.loop, way.chunk) for way in timed]
 
@@ -82,9 +83,9 @@ def test_what_would_not_pay_is_not_timed(monkeypatch):
 
 
 def test_what_is_known_is_not_timed_again(monkeypatch):
-    times = {}
-    first, _ = decide(monkeypatch, SCAN, {1: 300.0}, times=times)
-    second, timed = decide(monkeypatch, {}, {}, times=times)
+    known = Known()
+    first, _ = decide(monkeypatch, SCAN, {1: 300.0}, known=known)
+    second, timed = decide(monkeypatch, {}, {}, known=known)
     assert timed == []
     assert second.way == first.way
 
