@@ -1,21 +1,11 @@
 """What `sweep` accepts."""
 
-import operator
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-
-def whole(name: str, value: Any, least: int = 1) -> int:
-    """A whole number of at least `least`; else a ValueError that names the argument."""
-    try:
-        number = operator.index(value)
-    except TypeError:
-        number = least - 1
-    if isinstance(value, bool) or number < least:
-        raise ValueError(f"{name} must be a whole number of at least {least}, not {value!r}.")
-    return number
+from .values import whole
 
 
 def one_of(name: str, value: Any, accepted: Sequence[str]) -> Any:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import jax
 
-from . import arguments
+from .values import whole
 
 
 def start(coordinator: str | None = None, processes: int | None = None, process: int | None = None) -> None:
@@ -51,8 +51,8 @@ def start(coordinator: str | None = None, processes: int | None = None, process:
     if not missing:
         if not re.fullmatch(r".+:\d+", str(coordinator)):
             raise ValueError(f"coordinator must be HOST:PORT, such as '10.0.0.1:8476', not {coordinator!r}.")
-        processes = arguments.whole("processes", processes)
-        process = arguments.whole("process", process, least=0)
+        processes = whole("processes", processes)
+        process = whole("process", process, least=0)
         if process >= processes:
             raise ValueError(f"process must be less than processes={processes}, not {process}.")
     if jax.distributed.is_initialized():

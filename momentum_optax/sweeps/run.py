@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from .arguments import all_seeds, all_steps, all_stops, one_of, whole
+from .arguments import all_seeds, all_steps, all_stops, one_of
 from .best import Mode
 from .checks import check_folds
 from .cores import cpu_count
@@ -29,6 +29,7 @@ from .strategy import STRATEGIES, Strategy, Way
 from .team import Team, team_of
 from .teller import Teller
 from .trial import Trial
+from .values import whole
 
 
 def sweep(
@@ -74,8 +75,10 @@ def sweep(
         sweep is too small for that to pay; what it found is in the settings of the result.
       lanes_per_chunk: how many runs a device trains at the same time; `None` for 16 on a CPU and all elsewhere, or
         what fits into the memory. Results depend on it only by rounding.
-      devices: where to run; `None` for all of `jax.devices()`, which in a cluster are those of all processes.
-      threads: among how many threads to share a single device; `None` for one per core on a CPU, one elsewhere.
+      devices: where to run; `None` for all of `jax.devices()`, which are those of all processes, see
+        `distributed.start`. As many of each process, or some of this one only, which then is by itself.
+      threads: among how many threads to share the device of a process that has one only; `None` for one per core on a
+        CPU, one elsewhere.
       metric: what pruning, population and progress look at; `None` for `best.default_metric`.
       mode: `"max"` or `"min"`; `None` for `"min"` if the name of the metric ends in `loss` or `error`, else `"max"`.
       pruning: which points to stop early, such as `SuccessiveHalving`. The others are repacked, so that stopped ones
@@ -92,6 +95,7 @@ def sweep(
       ValueError: an argument is out of its range, or the folder is that of another sweep; the message names it.
       MemoryError: a single run does not fit into the memory of a device.
       OSError: the folder cannot be written; what is there stays.
+      RuntimeError: another process has ended.
     """
     points = points if isinstance(points, Points) else Points(points)
     seeds = all_seeds(seeds)

@@ -83,7 +83,7 @@ def to_float32(value: Any) -> float:
         return math.inf
 
 
-def whole(name: str, value: Any, least: int) -> int:
+def whole(name: str, value: Any, least: int = 1) -> int:
     """Checks a whole number of at least `least`.
 
     Args:

@@ -160,7 +160,7 @@ def test_killed_processes_go_on_after_their_last_rung(folder):
     for process in (first, second):
         assert_same(process["kept"], undisturbed, exact=True)
         assert process["again"].equals(process["kept"])
-    assert [now.rung for now in first["seen"]] == [WAIT_AT + 1, WAIT_AT + 2, WAIT_AT + 3]
+    assert [now.rung for now in first["seen"]] == [*range(WAIT_AT, WAIT_AT + 4)]
     assert not second["seen"]
     assert load(folder / "kept").equals(first["kept"])
 
