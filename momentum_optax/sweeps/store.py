@@ -41,14 +41,13 @@ class Store:
       notes: what was noted, by this process or by earlier ones.
     """
 
-    def __init__(self, folder: str | Path, identity: Mapping[str, Any], *, writes: bool = True):
+    def __init__(self, folder: str | Path, identity: Mapping[str, Any]):
         """Opens a folder, and makes it if it is missing.
 
         Args:
           folder: the folder; other files in it are left alone.
           identity: what the results depend on, in values that JSON knows. `versions` and `platform` may differ from
             those in the folder, with a warning.
-          writes: whether to write at all; only one process may, and the others open the folder after it.
 
         Raises:
           ValueError: the folder is of another sweep, or holds results of which it is not known how they came about.
@@ -57,25 +56,23 @@ class Store:
         """
         need("orbax", "Folders of sweeps")
         self.folder = Path(folder)
-        self._writes = writes
         self._rung = -1
         self._records: list[Record] = []
         own = {"format": FORMAT, **plain(dict(identity))}
         known = is_known(self.folder, own)
-        if writes:
-            found = [name for name in (*FILES, NOTES, "rungs", "checkpoints") if (self.folder / name).exists()]
-            if found and not known:
-                raise ValueError(
-                    f"folder={str(self.folder)!r} holds {found[0]}, but no {IDENTITY} that says of which sweep. "
-                    "Give another folder, or delete this one."
-                )
-            check_writable(self.folder, (IDENTITY, NOTES, *FILES))
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self._lock()
-            for draft in (p for d in (self.folder, self._rungs, self._checkpoints) for p in d.glob(DRAFT + "*")):
-                shutil.rmtree(draft, ignore_errors=True)
-            if not known:
-                _write_json(self.folder, IDENTITY, own)
+        found = [name for name in (*FILES, NOTES, "rungs", "checkpoints") if (self.folder / name).exists()]
+        if found and not known:
+            raise ValueError(
+                f"folder={str(self.folder)!r} holds {found[0]}, but no {IDENTITY} that says of which sweep. "
+                "Give another folder, or delete this one."
+            )
+        check_writable(self.folder, (IDENTITY, NOTES, *FILES))
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._lock()
+        for draft in (p for d in (self.folder, self._rungs, self._checkpoints) for p in d.glob(DRAFT + "*")):
+            shutil.rmtree(draft, ignore_errors=True)
+        if not known:
+            _write_json(self.folder, IDENTITY, own)
         self.notes: Mapping[str, Any] = MappingProxyType(self._read_notes())
 
     @property
@@ -93,7 +90,7 @@ class Store:
           **values: what to note, in values that JSON knows; replaces what has the same name.
         """
         notes = plain({**self.notes, **values})
-        if self._writes and notes != self.notes:
+        if notes != self.notes:
             _write_json(self.folder, NOTES, notes)
         self.notes = MappingProxyType(notes)
 
@@ -112,25 +109,22 @@ class Store:
             raise ValueError(f"rung must be larger than {self._rung}, the one before, not {rung}.")
         record = {name: np.array(values) for name, values in record.items()}  # copies, kept for the rungs to come
         records = [*self._records, record]
-        if self._writes:
-            path = self._checkpoints / f"{rung:05}"
-            try:
-                # NumPy files know no bfloat16; float32 has all its numbers.
-                found = {k: v.astype(np.float32) if v.dtype.kind == "V" else v for k, v in record.items()}
-                write_files(self._rungs, {f"{rung:05}.npz": lambda path: _savez(path, found)})
-                _remove(path)  # a damaged one, if there is any
-                write_checkpoint(path, Checkpoint(rung, jax.tree.leaves(tree), records))
-                older = [number for number in self._saved() if number < rung]
-                for number in set(self._saved()) - {rung, *older[-1:]}:
-                    _remove(self._checkpoints / f"{number:05}")
-            except TypeError:
-                raise
-            except Exception as error:  # Orbax has many
-                message = (
-                    f"rung {rung} could not be kept in {self.folder}: {error}. The rungs before it are still there."
-                )
-                number = getattr(error, "errno", None)
-                raise (OSError(number, message) if number else OSError(message)) from error
+        path = self._checkpoints / f"{rung:05}"
+        try:
+            # NumPy files know no bfloat16; float32 has all its numbers.
+            found = {k: v.astype(np.float32) if v.dtype.kind == "V" else v for k, v in record.items()}
+            write_files(self._rungs, {f"{rung:05}.npz": lambda path: _savez(path, found)})
+            _remove(path)  # a damaged one, if there is any
+            write_checkpoint(path, Checkpoint(rung, jax.tree.leaves(tree), records))
+            older = [number for number in self._saved() if number < rung]
+            for number in set(self._saved()) - {rung, *older[-1:]}:
+                _remove(self._checkpoints / f"{number:05}")
+        except TypeError:
+            raise
+        except Exception as error:  # Orbax has many
+            message = f"rung {rung} could not be kept in {self.folder}: {error}. The rungs before it are still there."
+            number = getattr(error, "errno", None)
+            raise (OSError(number, message) if number else OSError(message)) from error
         self._rung, self._records = rung, records
 
     def latest(self) -> Checkpoint | None:
@@ -167,9 +161,8 @@ class Store:
           result: the whole sweep.
           metric: what to rank by, see `SweepResult.save`.
         """
-        if self._writes:
-            result.save(self.folder, metric)
-            self._clear()
+        result.save(self.folder, metric)
+        self._clear()
 
     def finished(self) -> "SweepResult | None":
         """The result of a sweep that has ended, `None` if it has not; a warning says so if it cannot be read."""
@@ -180,8 +173,7 @@ class Store:
         except (ValueError, OSError) as error:
             warnings.warn(f"The result in {self.folder} cannot be used, the sweep is run again: {error}", stacklevel=2)
             return None
-        if self._writes:
-            self._clear()  # it may have been killed before it did
+        self._clear()  # it may have been killed before it did
         return result
 
     def _clear(self) -> None:

@@ -25,9 +25,9 @@ _TOO_SMALL = 3e10
 """Floating-point operations of a sweep up to which nothing is timed: it takes a few seconds at most."""
 
 _WORTH_TIMING = 30.0
-"""Seconds of a sweep in the most likely way from which it earns back those that compiling other ways takes."""
+"""How many times as long as compiling and timing one way a sweep must take, for the others to be timed too."""
 
-_PROBE_SECONDS = 0.2
+_PROBE_SECONDS = 0.5
 _PROBE_OPERATIONS = {"cpu": 2e9, "other": 2e11}
 """How long a way is timed, and how many operations that may be at a time."""
 
@@ -72,10 +72,12 @@ class Known:
 
     Attributes:
       cost: see `Engine.cost`.
+      took: seconds that timing a way took, compiling included; the longest.
       seconds: per step and run.
     """
 
     cost: tuple[float, bool] | None = None
+    took: float = 0.0
     seconds: dict[Way, float] = dataclasses.field(default_factory=dict)
 
 
@@ -144,10 +146,11 @@ def choose(
 
     def seconds(way: Way) -> float:
         if way not in times:
-            times[way] = _time(engine(way), probe)
+            times[way], took = _time(engine(way), probe)
+            known.took = max(known.took, took)
         return times[way]
 
-    if seconds(likely) * runs * steps > _WORTH_TIMING:
+    if seconds(likely) * runs * steps > _WORTH_TIMING * known.took:
         loops = [[vmap], [step]]  # each with more and more runs together
         if on_cpu:
             loops[0].insert(0, map_)
@@ -170,12 +173,13 @@ def _grow(ways: Sequence[Way], seconds: Callable[[Way], float], most: int) -> No
             return
 
 
-def _time(engine: Engine, steps: int) -> float:
-    """Seconds per step and run; the least of some times, for others may use the machine."""
+def _time(engine: Engine, steps: int) -> tuple[float, float]:
+    """Seconds per step and run, the least of some times, for others may use the machine; and what it took in all."""
+    started = time.perf_counter()
     engine.advance(0, steps)  # compiles
     times, until = [], time.perf_counter() + _PROBE_SECONDS
     while not times or (time.perf_counter() < until and len(times) < 20):
         begun = time.perf_counter()
         engine.advance(0, steps)
         times.append(time.perf_counter() - begun)
-    return min(times) / steps / math.prod(engine.lanes.shape)
+    return min(times) / steps / math.prod(engine.lanes.shape), time.perf_counter() - started

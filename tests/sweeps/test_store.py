@@ -220,7 +220,6 @@ def test_two_processes_cannot_run_one_sweep(tmp_path):
         other.stdout.read(1)
         with pytest.raises(BlockingIOError, match="another process is running this sweep"):
             Store(tmp_path, IDENTITY)
-        Store(tmp_path, IDENTITY, writes=False)
         other.kill()
     Store(tmp_path, IDENTITY)
 
@@ -254,17 +253,3 @@ def test_a_finished_sweep_is_given_at_once(tmp_path):
     (tmp_path / "runs.npz").write_bytes(b"")
     with pytest.warns(UserWarning, match=r"cannot be used, the sweep is run again: .*runs\.npz is damaged"):
         assert Store(tmp_path, IDENTITY).finished() is None
-
-
-def test_who_does_not_write_reads(tmp_path):
-    reader = Store(tmp_path / "new", IDENTITY, writes=False)
-    keep(reader, 0)
-    reader.note(strategy="map")
-    reader.finish(make([[[0.1, 0.2]]]))
-    assert reader.latest() is reader.finished() is None
-    assert reader.notes == {"strategy": "map"}
-    assert list(tmp_path.iterdir()) == []
-    keep(Store(tmp_path, IDENTITY), 0)
-    before = sorted(tmp_path.rglob("*"))
-    assert_is(Store(tmp_path, IDENTITY, writes=False).latest(), 0)
-    assert sorted(tmp_path.rglob("*")) == before

@@ -23,7 +23,7 @@ def decide(monkeypatch, scan, step, *, runs=1000, workers=2, on_cpu=True, convol
     def time(engine, steps):
         assert 2 <= steps <= 30
         timed.append(engine.way)
-        return {"scan": scan, "step": step}[engine.way.loop][engine.way.chunk]
+        return {"scan": scan, "step": step}[engine.way.loop][engine.way.chunk], 3.0
 
     monkeypatch.setattr(strategy, "_time", time)
     options = {"steps": 300, "rung": 30, "chunk": None, "known": known or Known()} | options
@@ -78,8 +78,11 @@ def test_what_would_not_pay_is_not_timed(monkeypatch):
     assert (choice.way, timed, choice.seconds) == (Way("vmap", "scan", 8), [], {})
     choice, timed = decide(monkeypatch, {}, {}, steps=10, convolutions=True)
     assert (choice.way, timed) == (Way("step", "step", 1), [])
-    choice, timed = decide(monkeypatch, {8: 1e-5}, {})
+    nearly = 30 * 3.0 / (1000 * 300)
+    choice, timed = decide(monkeypatch, {8: 0.99 * nearly}, {})
     assert (choice.way, timed) == (Way("vmap", "scan", 8), [("scan", 8)])
+    _, timed = decide(monkeypatch, {8: 1.01 * nearly, 1: 1.0, 32: 1.0}, {1: 9.0})
+    assert len(timed) == 4
 
 
 def test_what_is_known_is_not_timed_again(monkeypatch):
