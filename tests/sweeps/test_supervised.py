@@ -211,16 +211,6 @@ def test_without_test_data_there_is_nothing_to_test():
         direct.run(trial, POINT, 1)
 
 
-def test_settings_tell_data_apart():
-    data = problem.make_data()
-    other = data._replace(train_targets=data.train_targets[::-1])
-    first, again, second = (
-        supervised(MODEL, cross_entropy, d, optimizer=problem.sgd).settings for d in (data, Data(*data), other)
-    )
-    assert first == again
-    assert {name for name in first if first[name] != second[name]} == {"data"}
-
-
 def test_a_sweep_over_structural_and_other_hyperparameters_equals_single_runs():
     trial = problem.make_trial(batch_size=lambda hp: hp["batch_size"])
     points = grid(batch_size=[7, 20], learning_rate=[0.03, 0.1], beta=[0.9])

@@ -1,0 +1,58 @@
+"""What tells trials apart, for a folder to be used for the sweep that it is of."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import problem
+import pytest
+
+from momentum_optax.sweeps import Data, accuracy, fingerprint, grid, supervised, sweep
+
+ITEM = {"rows": np.arange(6, dtype=np.int32)}
+
+
+def of(trial, structure=None, names=("learning_rate", "beta")):
+    return fingerprint.of_functions(trial, structure or {}, names, trial.draw({}, jax.random.key(0)), ITEM)
+
+
+def test_data_are_told_apart():
+    data = problem.make_data()
+    assert fingerprint.of_data(data) == fingerprint.of_data(Data(*map(np.copy, data)))
+    others = [
+        data._replace(train_targets=data.train_targets[::-1]),
+        data._replace(train_inputs=data.train_inputs.astype(np.float16)),
+        data._replace(train_inputs=data.train_inputs.reshape(-1, 2, 2)),
+        data._replace(test_inputs=None, test_targets=None),
+        None,
+    ]
+    assert len({fingerprint.of_data(d) for d in (data, *others)}) == 6
+
+
+def test_functions_are_told_apart():
+    trial = problem.make_trial()
+    assert of(trial) == of(problem.make_trial())
+    nesterov = problem.make_trial(optimizer=lambda hp: optax.sgd(hp["learning_rate"], hp["beta"], nesterov=True))
+    wider = (lambda key: jax.tree.map(lambda p: p, problem.init(key)), lambda p, x: jnp.sin(problem.apply(p, x)))
+    other_model = supervised(wider, lambda a, b: (a.sum(-1) - b) ** 2, problem.make_data(), optimizer=problem.sgd)
+    other_metric = problem.make_trial(metrics={"accuracy": accuracy, "again": lambda a, b: 1 - accuracy(a, b)})
+    assert len({of(t) for t in (trial, nesterov, other_model, other_metric)}) == 4
+
+
+def test_a_folder_refuses_another_trial(tmp_path):
+    points = grid(learning_rate=[0.1], beta=[0.0])
+
+    class StoppedError(Exception):
+        pass
+
+    def stop(progress):
+        if progress.rung == 1:
+            raise StoppedError
+
+    options = {"seeds": 1, "steps": 4, "evaluate_every": 2, "folder": tmp_path, "strategy": "vmap"}
+    with pytest.raises(StoppedError):
+        sweep(problem.make_trial(), points, **options, progress=stop)
+    other = problem.make_trial(optimizer=lambda hp: optax.sgd(hp["learning_rate"], hp["beta"], nesterov=True))
+    with pytest.raises(ValueError, match="sweep with another trial: its model, loss or optimizer"):
+        sweep(other, points, **options)
+    assert sweep(problem.make_trial(), points, **options).metrics["test_loss"].shape == (1, 1, 2)
