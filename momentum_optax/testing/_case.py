@@ -89,6 +89,11 @@ def loop(tx: optax.GradientTransformation, params: Any, gradients: Any, steps: i
     return updates, state
 
 
+def compiled(tx: optax.GradientTransformation) -> Any:
+    """The same with each update compiled, once for all of a `loop`."""
+    return tx._replace(update=jax.jit(tx.update))
+
+
 def types(tree: Any) -> Any:
     """Structure, shapes, dtypes and weak types of a tree, comparable by `==`."""
     leaves, structure = jax.tree.flatten(tree)
@@ -115,6 +120,11 @@ def same(actual: Any, expected: Any, what: str, tolerance: float = 1e-6) -> None
         a, e = (np.asarray(x).astype(np.complex128) for x in (a, e))
         scale = np.max(np.abs(e[np.isfinite(e)]), initial=1e-30)
         np.testing.assert_allclose(a, e, rtol=tolerance, atol=tolerance * scale, err_msg=what)
+
+
+def is_finite(leaf: Any) -> bool:
+    """Whether all numbers are finite: asked of NumPy, for which JAX need not compile anything."""
+    return bool(np.all(np.isfinite(leaf)))
 
 
 def largest(tree: Any) -> float:

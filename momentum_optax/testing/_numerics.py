@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ._case import Case, leaves_under, loop, make_gradients, make_params, run, same
+from ._case import Case, is_finite, leaves_under, loop, make_gradients, make_params, run, same
 
 _EXTREMES = {
     "float32": (0.0, 1e-30, 1e15),
@@ -28,7 +28,7 @@ def finite_stays_finite(case: Case) -> None:
         for size in sizes:
             updates, state = compiled(jax.tree.map(lambda s, size=size: s * jnp.asarray(size, s.dtype), signs))
             for path, leaf in leaves_under((updates, state)):
-                assert jnp.all(jnp.isfinite(leaf)), f"{dtype} gradients of size {size} give {path} = {leaf}"
+                assert is_finite(leaf), f"{dtype} gradients of size {size} give {path} = {leaf}"
 
 
 def non_finite_is_seen_and_contained(case: Case) -> None:
@@ -41,7 +41,7 @@ def non_finite_is_seen_and_contained(case: Case) -> None:
         spoiled = {**gradients, "scale": gradients["scale"].at[step].set(bad)}
         updates, _ = loop(tx, params, spoiled, 3)
         seen = updates[step]["scale"]
-        assert not jnp.isfinite(seen), f"a gradient of {bad} at step {step} gives the update {seen}"
+        assert not is_finite(seen), f"a gradient of {bad} at step {step} gives the update {seen}"
         for i in range(3):
             same(updates[i]["dense"], expected[i]["dense"], f"{bad} in one leaf at step {step} changes another")
 
@@ -59,7 +59,7 @@ def meta_gradients_are_finite(case: Case) -> None:
     gradients = make_gradients(params, 3)
     for where, g in (("random", gradients), ("zero", jax.tree.map(jnp.zeros_like, gradients))):
         for path, leaf in leaves_under(derivative(hyper, g)):
-            assert jnp.all(jnp.isfinite(leaf)), f"at {where} gradients the derivative {path} is {leaf}"
+            assert is_finite(leaf), f"at {where} gradients the derivative {path} is {leaf}"
 
 
 def complex_leaves_work(case: Case) -> None:
@@ -75,4 +75,4 @@ def complex_leaves_work(case: Case) -> None:
             same(jnp.abs(u["w"]), jnp.abs(e["w"]), f"a complex run turned by {phase} has other magnitudes", 1e-5)
             if phase == 1.0:
                 same(u["w"].real, e["w"], "a real run in a complex leaf differs", 1e-5)
-        assert all(jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(state)), "the complex state is not finite"
+        assert all(map(is_finite, jax.tree.leaves(state))), "the complex state is not finite"

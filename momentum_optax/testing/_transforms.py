@@ -53,12 +53,12 @@ def _vmap_equals_single_runs(case: Case, dtype: Any) -> None:
         traces += 1
         return run(case.make(**hyper), params, jax.tree.map(lambda g: g * scale, gradients))
 
-    batched = jax.jit(jax.vmap(single))(lanes, scales)
+    batched = jax.device_get(jax.jit(jax.vmap(single))(lanes, scales))
     assert traces == 1, f"{traces} traces for one sweep"
-    compiled = jax.jit(single)
+    one = jax.jit(single)
     for lane in range(3):
         hyper = {name: values[lane] for name, values in lanes.items()}
-        expected = compiled(hyper, scales[lane])
+        expected = one(hyper, scales[lane])
         same(at_step(batched, lane), expected, f"lane {lane} of a sweep, {hyper}", 4 * precision(dtype))
     assert traces == 2, "a new value of a hyperparameter traces again"
 

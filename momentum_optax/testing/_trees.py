@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ._case import Case, at_step, leaves_under, loop, make_gradients, make_params, same, types
+from ._case import Case, at_step, is_finite, leaves_under, loop, make_gradients, make_params, same, types
 
 
 def missing_gradients_sit_out(case: Case) -> None:
@@ -50,12 +50,12 @@ def _sits_out(tx: Any, params: Any, state: Any, g: Any, following: Any, when: st
             if path not in resting:
                 same(leaf, expected[path], f"{where}: state{path} differs")
         for path, leaf in leaves_under(tx.update(following, after, params)):
-            assert jnp.all(jnp.isfinite(leaf)), f"{where}: after the next gradient {path} is {leaf}"
+            assert is_finite(leaf), f"{where}: after the next gradient {path} is {leaf}"
     updates, after = jax.jit(tx.update)(jax.tree.map(lambda _: None, g), state, params)
     assert not jax.tree.leaves(updates), "updates without any gradient"
     assert types(after) == types(state), "without any gradient the state changes its structure"
     for path, leaf in leaves_under(tx.update(following, after, params)):
-        assert jnp.all(jnp.isfinite(leaf)), f"{when} gradient is None everywhere: after the next one {path} is {leaf}"
+        assert is_finite(leaf), f"{when} gradient is None everywhere: after the next one {path} is {leaf}"
 
 
 def odd_trees_work(case: Case) -> None:
