@@ -60,8 +60,8 @@ METHODS = {
     "schedule_free_sgd": Method(mo.schedule_free_sgd(LR), 5, optax.contrib.schedule_free_sgd(LR)),
     "schedule_free_adamw": Method(mo.schedule_free_adamw(LR), 7, optax.contrib.schedule_free_adamw(LR)),
     "nigt": Method(mo.nigt(LR), 5),
-    "mars, approximate": Method(mo.mars(LR, approximate=True), 9),
     # Both gradients once, or twice where they are limited; the params of the update before are only written.
+    "mars, approximate": Method(mo.mars(LR, approximate=True), 11),
     "storm": Method(mo.storm(LR), 7, asks_previous=True),
     "mars": Method(mo.mars(LR), 11, asks_previous=True),
     "lion": Method(mo.lion(LR), 5, optax.lion(LR)),

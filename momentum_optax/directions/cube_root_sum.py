@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from .. import _coefficient as coefficient
@@ -79,12 +80,35 @@ def cube_root_sum(
     return transformation(init, update)
 
 
+@jax.custom_jvp
 def cube_root(x: jax.Array) -> jax.Array:
-    """Cube root of what is at least 0, with derivative 0 at 0 instead of infinite; what is subnormal counts as 0.
+    """Cube root of what is at least 0, with derivative 0 at 0 instead of infinite; what is subnormal counts as 0."""
+    tiny, zero = jnp.finfo(x.dtype).tiny, jnp.zeros_like(x)
+    if x.dtype != jnp.float32:
+        return jnp.where(x < tiny, zero, jnp.cbrt(x))
+    normal = (x >= tiny) & (x < jnp.inf)
+    # Infinity and NaN are their own roots; a NaN is in no comparison. For all these the formula gets a 1.
+    return jnp.where(normal, _cube_root(jnp.where(normal, x, jnp.ones_like(x))), jnp.where(x < tiny, zero, x))
 
-    On a CPU `jnp.cbrt` is computed one number at a time; a power and a step of Newton's method take all lanes.
+
+@cube_root.defjvp
+def _(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[jax.Array, jax.Array]:
+    y = cube_root(*primals)
+    zero = y == 0
+    return y, jnp.where(zero, 0, tangents[0] / jnp.where(zero, 1, 3 * y * y))
+
+
+def _cube_root(x: jax.Array) -> jax.Array:
+    """The cube root of normal float32 numbers above 0, with an error below one unit in the last place.
+
+    On a CPU `jnp.cbrt` is computed one number at a time; integers, products and a quotient take all lanes.
     """
-    zero = x < jnp.finfo(x.dtype).tiny  # and not `x >= tiny`, which is false for NaN and would hide it
-    safe = jnp.where(zero, jnp.ones_like(x), x)
-    guess = jnp.exp(jnp.log(safe) / 3)
-    return jnp.where(zero, jnp.zeros_like(x), guess - (guess - safe / (guess * guess)) / 3)
+    # The bits of a number are nearly its logarithm: a constant minus a third of them is `x^(-1/3)` to 3.5%.
+    third = jax.lax.div(jax.lax.bitcast_convert_type(x, jnp.int32), np.int32(3))
+    y = jax.lax.bitcast_convert_type(np.int32(0x54A21D2A) - third, jnp.float32)
+    # Times the series of `(1 - rest)^(-1/3)` up to the cube: to 2e-5, without a division.
+    rest = 1 - x * y * y * y
+    y = y * (1 + rest * (1 / 3 + rest * (2 / 9 + rest * (14 / 81))))
+    # One step of Newton's method on the root itself, whose quotient corrects the rounding of what came before.
+    root = x * y * y
+    return root - (root - x / (root * root)) / 3

@@ -14,7 +14,7 @@ from .._adaptive import adaptive
 from .._transformation import transformation
 from .._types import Coefficient
 from ..filters.blend import blend
-from ..filters.difference import difference
+from ..filters.difference import since_last
 from ..filters.identity import identity
 from ..filters.two_point_difference import two_point_difference
 
@@ -28,7 +28,7 @@ def _limited(tx: optax.GradientTransformationExtraArgs, max_norm: Any) -> optax.
             return tx.update(wide, state, params, previous_gradient=previous_gradient, **extra)
 
         corrections, new_state = again, _ = corrected(updates)
-        if previous_gradient is not None and jax.tree.leaves(updates):
+        if jax.tree.leaves(updates):
             # Once more for the norms: behind a barrier the compiler does not see that they are the same; it keeps none.
             again, _ = corrected(jax.lax.optimization_barrier(updates))
         squares = leafwise.emit(lambda g, u: sums.inner_products((u, u))[0], leafwise.widen_tree(updates), (again,))
@@ -90,8 +90,11 @@ def gradient_correction(
     """
     beta = coefficient.check("beta", beta)
     gamma = coefficient.check("gamma", gamma, coefficient.FINITE)
-    change = difference(state_dtype=state_dtype) if approximate else two_point_difference()
+    change = since_last(state_dtype=state_dtype) if approximate else two_point_difference()
     share = coefficient.combine(lambda b, weight: weight * b / (1 - b), beta, gamma)
+    if approximate and not coefficient.is_zero(share):
+        # No correction at first. The weight says so: a choice for each number would take the norm half as long again.
+        share = coefficient.combine(lambda s, later: s * later, share, lambda count: jnp.where(count > 0, 1.0, 0.0))
     corrected = blend((1.0, identity()), (share, change))
     if max_norm is None:
         return grouping.named(corrected, beta=beta, gamma=gamma)

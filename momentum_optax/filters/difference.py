@@ -1,5 +1,6 @@
 """The change of the gradient from one step to the next."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -45,7 +46,17 @@ def difference(*, state_dtype: jax.typing.DTypeLike | None = None) -> optax.Grad
       An, Wang, Sun, Xu, Dai and Zhang (2018), "A PID Controller Approach for Stochastic Optimization of Deep Networks".
       https://doi.org/10.1109/CVPR.2018.00889
     """
+    return _difference(state_dtype, lambda first, g, change: jnp.where(first, g - g, change))
 
+
+def since_last(*, state_dtype: jax.typing.DTypeLike | None = None) -> optax.GradientTransformationExtraArgs:
+    """`difference`, but the first update is the gradient: for who weighs it, and can give it no weight then."""
+    return _difference(state_dtype, lambda first, g, change: change)
+
+
+def _difference(
+    state_dtype: jax.typing.DTypeLike | None, chosen: Callable[..., jax.Array]
+) -> optax.GradientTransformationExtraArgs:
     def init(params: optax.Params) -> DifferenceState:
         return DifferenceState(zero_count(), leafwise.zeros(params, state_dtype))
 
@@ -53,7 +64,7 @@ def difference(*, state_dtype: jax.typing.DTypeLike | None = None) -> optax.Grad
         del params, extra
         first = state.count == 0
         _, previous = leafwise.remember(lambda g, _: g, updates, state.previous)
-        updates = leafwise.emit(lambda g, p: jnp.where(first, g - g, g - p), updates, (state.previous,))
+        updates = leafwise.emit(lambda g, p: chosen(first, g, g - p), updates, (state.previous,))
         return updates, DifferenceState(increment(state.count), previous)
 
     return transformation(init, update)

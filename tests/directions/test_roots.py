@@ -13,6 +13,7 @@ from helpers import assert_close, feed, moving, noise, split
 from jax.sharding import NamedSharding, PartitionSpec
 
 import momentum_optax as mo
+from momentum_optax.directions.cube_root_sum import cube_root
 
 GRADIENTS = noise(30, 5)
 
@@ -214,6 +215,41 @@ def test_rows_and_columns_are_sharded_as_the_axes_that_they_have():
 def test_the_cube_root_is_of_the_weighted_sum(scale):
     updates, _ = feed(mo.cube_root_sum(scale, 1e-3), GRADIENTS)
     assert_close(updates, oracles_moments.cube_root_sum(GRADIENTS, scale, 1e-3))
+
+
+def cube_roots(squares):
+    """The roots in float32 of numbers that are the squares of gradients."""
+    return np.asarray(jax.jit(cube_root)(jnp.asarray(squares, jnp.float32)))
+
+
+def test_the_cube_root_in_float32_is_good_to_a_last_digit():
+    tiny, largest = np.finfo(np.float32).tiny, np.finfo(np.float32).max
+    rng = np.random.default_rng(0)
+    everywhere = np.exp(rng.uniform(np.log(1.2e-38), np.log(3.4e38), 200_000))
+    three_octaves = rng.uniform(1, 8, 100_000)  # what the exponent leaves when it is divided by 3
+    x = np.concatenate([everywhere, three_octaves, [tiny, 1, 8, 1e-38 * 1.2, 3e38, largest]]).astype(np.float32)
+    expected = np.cbrt(x.astype(np.float64))
+    np.testing.assert_array_less(np.abs(cube_roots(x) - expected), np.spacing(expected.astype(np.float32)))
+
+
+def test_the_cube_root_of_what_has_none():
+    x = np.array([0.0, -0.0, 1e-38, 1e-45, np.inf, np.nan])
+    np.testing.assert_array_equal(cube_roots(x), [0, 0, 0, 0, np.inf, np.nan])
+
+
+def test_the_cube_root_in_float64_has_its_digits():
+    x = np.exp(np.random.default_rng(0).uniform(-700, 700, 1000))
+    with jax.enable_x64(True):
+        np.testing.assert_allclose(cube_root(jnp.asarray(x)), np.cbrt(x), rtol=1e-13)
+
+
+def test_the_derivative_of_the_cube_root_is_that_of_a_power():
+    x = np.array([1e-30, 0.3, 2.0, 1e30], np.float32)
+    wide = x.astype(np.float64)
+    once, twice = jax.grad(cube_root), jax.grad(jax.grad(cube_root))
+    np.testing.assert_allclose(jax.vmap(once)(x), wide ** (-2 / 3) / 3, rtol=1e-6)
+    np.testing.assert_allclose(jax.vmap(twice)(x[1:3]), wide[1:3] ** (-5 / 3) * (-2 / 9), rtol=1e-6)
+    np.testing.assert_array_equal([once(0.0), twice(0.0), once(np.float32(np.inf))], 0.0)
 
 
 @pytest.mark.parametrize("build", [mo.cube_root_sum, partial(mo.root_factored, 0.9, min_dim_size_to_factor=1)])
