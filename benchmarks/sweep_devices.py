@@ -12,14 +12,16 @@ beside what the compiler says that the rung needs.
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
+from pathlib import Path
 
 import jax
 import machine
-import psutil
 from sweep_speed import apply, images, init
 from sweep_ways import Ways, compare, points, show
 
@@ -48,6 +50,11 @@ def scaling(lanes: int, batch: int, steps: int, rounds: int, markdown: bool) -> 
     show(compare(found, one, rounds), markdown, one)
 
 
+def resident() -> int:
+    """How many bytes of memory this process has, on Linux."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
 def grown(lanes: int, batch: int, steps: int) -> tuple[int, int]:
     """By how many bytes this process grows in the first rung of one batch of so many runs, and what was expected."""
     ways = work(lanes, batch, steps)
@@ -59,14 +66,14 @@ def grown(lanes: int, batch: int, steps: int) -> tuple[int, int]:
         before = device.memory_stats()["bytes_in_use"]
         part.advance(0, steps, lambda runs: None, ())
         return device.memory_stats()["peak_bytes_in_use"] - before, expected
-    process, sizes, stopped = psutil.Process(), [], threading.Event()
+    sizes, stopped = [], threading.Event()
 
     def watch() -> None:
         while not stopped.is_set():
-            sizes.append(process.memory_info().rss)
+            sizes.append(resident())
             time.sleep(0.0005)
 
-    before = process.memory_info().rss
+    before = resident()
     watcher = threading.Thread(target=watch)
     watcher.start()
     part.advance(0, steps, lambda runs: None, ())
@@ -83,14 +90,13 @@ def memory(lanes: int, batch: int, steps: int) -> dict[str, int]:
     return {"grown": found, "expected": expected}
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
     add("--quick", action="store_true", help="few runs and steps; seconds")
     add("--markdown", action="store_true", help="print tables for RESULTS.md")
-    chosen = parser.parse_args()
+    chosen = parser.parse_args(arguments)
     quick = chosen.quick
-    jax.config.update("jax_num_cpu_devices", DEVICES)
     print(machine.describe("jax", "jaxlib", "optax", "numpy"))
     for batch in (8,) if quick else (8, 128):
         scaling(64 if quick else 256, batch, 5 if quick else 300, 1 if quick else 7, chosen.markdown)
@@ -101,7 +107,7 @@ def main() -> None:
     print(f"\n### Memory of one batch of runs\n\n{machine.row(header, widths)}")
     if chosen.markdown:
         print("|" + "---|" * len(header))
-    for lanes, batch in ((512, 128),) if quick else ((512, 8), (512, 128), (2048, 8), (2048, 128)):
+    for lanes, batch in ((512, 128),) if quick else ((256, 128), (1024, 128), (4096, 128)):
         found = memory(lanes, batch, steps=3)
         cells = [f"{found[name] / 1e6:.1f}" for name in ("grown", "expected")]
         ratio = f"{found['grown'] / found['expected']:.2f}"
@@ -109,4 +115,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    jax.config.update("jax_num_cpu_devices", DEVICES)
     main()

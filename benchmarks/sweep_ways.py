@@ -5,6 +5,7 @@ the test losses of its runs, so that it can be seen that they agree.
 """
 
 import functools
+import math
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -94,7 +95,7 @@ class Ways:
 
     def together(self) -> Way:
         """`vmap` over points, which share their batches, and seeds, and `shard_map` over devices."""
-        mesh = Mesh(np.asarray(jax.devices()), ("seeds",))
+        mesh = Mesh(np.asarray(jax.devices()[: math.gcd(self.seeds, len(jax.devices()))]), ("seeds",))
         over_points = jax.vmap(self._run, (0, 0, None, None, None))
         over_both = jax.vmap(over_points, (None, None, 0, 0, None))
         everywhere, cut = PartitionSpec(), PartitionSpec("seeds")

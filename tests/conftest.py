@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 CACHE = Path(__file__).parents[1] / ".pytest_cache" / "jax"
-# By environment, so that the processes that tests start share it.
+# By environment, so that the processes that tests start share it. Small programs too: the workers run the same ones.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(CACHE))
-os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.05")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 os.environ.setdefault("MPLBACKEND", "agg")
 

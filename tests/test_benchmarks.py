@@ -1,6 +1,7 @@
 """The benchmarks run, and what they count is right; nothing here looks at a clock."""
 
 import importlib
+import importlib.util
 import sys
 from pathlib import Path
 
@@ -164,3 +165,88 @@ def test_compiling_is_compared_with_optax(capsys):
     cells = growth.measure("heavy_ball", leaves=3, sizes=2, compiles=1)
     assert cells[:3] == ["heavy_ball", "3", "2"]
     assert float(cells[-1]) > 0
+
+
+@pytest.fixture(scope="module")
+def sweep_speed():
+    return importlib.import_module("sweep_speed")
+
+
+def test_all_ways_of_a_sweep_train_the_same_runs(sweep_speed):
+    from sweep_ways import Ways, points
+
+    ways = Ways(sweep_speed.init, sweep_speed.apply, sweep_speed.images(), points(4), seeds=2, steps=5, batch=8)
+    runs = [(point, seed) for seed in range(2) for point in range(4)]
+    expected = ways.loop(runs).train().reshape(2, 4)
+    assert len(np.unique(expected)) == 8
+    assert ways.some(4) == [(0, 0), (1, 0), (2, 0), (3, 0)]
+    found = {
+        "ours": ways.ours(),
+        "by hand": ways.together(),
+        "steps": ways.step_loop(runs),
+    }
+    if importlib.util.find_spec("torch"):
+        found["torch"] = ways.torch(sweep_speed.torch_network, runs)
+    for name, way in found.items():
+        assert way.runs == 8
+        np.testing.assert_allclose(way.train().reshape(2, 4), expected, rtol=1e-4, err_msg=name)
+    np.testing.assert_allclose(ways.compile_each(runs[1:2]).train(), expected[0, 1], rtol=1e-4)
+
+
+def first_cells(text: str) -> list[str]:
+    """The first cells of Markdown tables that were printed, in order."""
+    return [line.split("|")[1].strip() for line in text.splitlines() if line.startswith("|") and "---" not in line]
+
+
+def test_a_sweep_is_timed_beside_what_is_written_by_hand(sweep_speed, capsys):
+    sweep_speed.main(["--quick", "--markdown"])
+    assert first_cells(capsys.readouterr().out)[:3] == ["way", sweep_speed.OURS, sweep_speed.TOGETHER]
+
+
+def test_targets_of_a_sweep(sweep_speed):
+    from sweep_ways import Time
+
+    def missed(name, ratio, batch=8):
+        return sweep_speed.missed({name: Time(1.0, 1.0, (0.0, ratio, 9e9), 1.0)}, batch)
+
+    assert missed(sweep_speed.TOGETHER, 0.96) == []
+    assert missed(sweep_speed.TOGETHER, 0.95) == ["vmap + shard_map, by hand: 0.95 instead of 0.95"]
+    assert missed("jitted loop", 4.9)
+    assert not missed("jitted loop", 4.9, batch=128)
+    assert missed("PyTorch's loop", 14.9)
+    assert not missed("PyTorch's loop", 15.1)
+
+
+def test_convolutions_are_trained_in_every_way(capsys, monkeypatch):
+    cnn = importlib.import_module("sweep_cnn")
+    for limit in ("_TOO_SMALL", "_WORTH_TIMING", "_PROBE_SECONDS"):
+        monkeypatch.setattr(cnn.strategy, limit, 0.0)
+    ways = {conv: cnn.ways_of(8, f, lanes=16, steps=2, batch=16)[1] for conv, f in cnn.CONVOLUTIONS.items()}
+    xla, patches = ways.values()
+    expected = xla[cnn.STEPS].train()
+    np.testing.assert_allclose(patches[cnn.STEPS].train(), expected, rtol=1e-4)
+    assert set(cnn.STRATEGIES["cpu"]) < set(patches)
+    found = patches[cnn.AUTO].train()
+    np.testing.assert_allclose([found[0, point] for point in range(4)], expected, rtol=1e-4)
+
+
+def test_memory_is_compared_with_what_the_compiler_says():
+    devices = importlib.import_module("sweep_devices")
+    _, few = devices.grown(lanes=32, batch=8, steps=2)
+    _, many = devices.grown(lanes=128, batch=8, steps=2)
+    assert 3 < many / few < 5
+
+
+def test_rules_are_compared_with_the_full_sweep(capsys):
+    halving = importlib.import_module("sweep_halving")
+    halving.compare(quick=True, markdown=True)
+    _, _, full, *others = rows(capsys.readouterr().out).items()
+    assert full[0] == halving.FULL
+    assert [name for name, _ in others] == list(halving.Work(quick=True).rules)
+    assert float(full[1][3]) == 1.0
+    assert all(float(cells[3]) < 1 for _, cells in others)
+
+
+def test_a_sweep_says_how_long_it_took(capsys):
+    importlib.import_module("sweep_halving").alone(quick=True)
+    assert "32 runs, of which" in capsys.readouterr().out

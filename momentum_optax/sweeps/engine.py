@@ -19,6 +19,8 @@ T = TypeVar("T")
 SHARE = 0.9
 """How much of the free memory is used."""
 
+TOO_LITTLE = "The memory of a device is not enough for a single run."
+
 
 @dataclasses.dataclass(eq=False)
 class Batch:
@@ -57,22 +59,35 @@ class Engine:
           lanes: the layout.
           placement: where.
           threads: how many batches are trained at the same time.
+
+        Raises:
+          MemoryError: a single run does not fit.
         """
         self.trainer, self.lanes, self.hyper = trainer, lanes, dict(hyper)
         self._placement, self._threads = placement, threads
-        self._batches: list[Batch] = []
+        while isinstance(found := _outcome(self._start), Exception):
+            rows, points = self.lanes.chunk
+            if rows * points == 1:
+                raise MemoryError(TOO_LITTLE) from found
+            chunk = (rows, -(-points // 2)) if points > 1 else (-(-rows // 2), 1)
+            self.lanes = dataclasses.replace(self.lanes, chunk=chunk)
+        self._batches = found
+
+    def _start(self) -> list[Batch]:
+        batches: list[Batch] = []
         drawn: dict[bytes, Any] = {}
-        for rows, points in lanes.batches():
+        for rows, points in self.lanes.batches():
             mine = self._hyper(rows, points)
             if rows.tobytes() not in drawn:
-                drawn = {rows.tobytes(): trainer.drawn(rows)}  # batches of the same rows follow one another
-            state = trainer.start(mine, drawn[rows.tobytes()])
-            if not self._batches:
+                drawn = {rows.tobytes(): self.trainer.drawn(rows)}  # batches of the same rows follow one another
+            state = self.trainer.start(mine, drawn[rows.tobytes()])
+            if not batches:
                 self._keys = key_kinds(state)
-                free = memory.free(placement.device)
-                bytes_ = sum(leaf.nbytes for leaf in jax.tree.leaves(state)) // placement.mesh.size
-                self._resident = free is None or bytes_ * len(lanes.batches()) < free / 2
-            self._batches.append(Batch(rows, points, mine, state if self._resident else placement.get(state)))
+                free = memory.free(self._placement.device)
+                bytes_ = sum(leaf.nbytes for leaf in jax.tree.leaves(state)) // self._placement.mesh.size
+                self._resident = free is None or bytes_ * len(self.lanes.batches()) < free / 2
+            batches.append(Batch(rows, points, mine, state if self._resident else self._placement.get(state)))
+        return batches
 
     def advance(self, start: int, stop: int, tick: Callable[[int], None] = lambda runs: None) -> Rung:
         """Trains every run for a rung and evaluates it.
@@ -156,7 +171,8 @@ class Engine:
         As far as the compiler knows; the states count once, for those of the first rung are kept until it has gone
         well.
         """
-        return self.trainer.memory(*self._example(steps)) * self._threads
+        at_once = max(self._threads, min(2, len(self._batches)))  # a batch is launched before the last has ended
+        return self.trainer.memory(*self._example(steps)) * at_once
 
     def cost(self) -> tuple[float, bool]:
         """How many floating-point operations a step of a run takes, and whether there are convolutions in it."""
@@ -237,7 +253,7 @@ class Engine:
         axis = 1 if len(batch.points) > workers[1] else 0
         kept = (batch.rows, batch.points)[axis]
         if len(kept) <= workers[axis]:
-            raise MemoryError("The memory of a device is not enough for a single run.") from error
+            raise MemoryError(TOO_LITTLE) from error
         if self._resident and any(leaf.is_deleted() for leaf in jax.tree.leaves(batch.state)):
             raise MemoryError(
                 f"The memory ran out in the midst of a rung, and the states of {batch.points.size * batch.rows.size} "

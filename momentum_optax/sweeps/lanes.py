@@ -8,8 +8,8 @@ import numpy as np
 CPU_CHUNK = 8
 """Runs that go through a CPU core together: enough to fill its vector units, few enough for its cache.
 
-Measured with a 64-64-10 network: with batches of 8 and 16 samples, 8 to 10 runs take three quarters of the time per run
-that 16 take; with batches of 128, where 4 or 32 would be best, 8 take a twentieth more than 16.
+Measured with a 64-64-10 network: with batches of 8 samples, 8 or 32 runs together take three quarters of the time per
+run that 16 take; with batches of 128, 4 to 32 are equal, and 64 or more take longer.
 """
 
 
