@@ -36,7 +36,7 @@ STRATEGIES = {
     },
     "other": {"sweep, vmap": {"strategy": "vmap"}, "sweep, step": {"strategy": "step"}},
 }
-WORK = {"cpu": {8: (64, 60, 64), 32: (16, 10, 32)}, "other": {8: (1024, 300, 64), 32: (1024, 60, 32)}}
+WORK = {"cpu": {8: (64, 40, 64), 32: (16, 10, 32)}, "other": {8: (1024, 300, 64), 32: (1024, 60, 32)}}
 """Runs, steps and samples by pixels across."""
 
 CONVOLUTIONS = {"XLA's convolutions": jax.lax.conv_general_dilated, "products of patches": by_patches}
@@ -109,7 +109,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     add("--markdown", action="store_true", help="print tables for RESULTS.md")
     add("--sides", type=int, nargs="+", default=[8, 32], help="pixels across")
     add("--lanes", type=int, help="how many runs")
-    add("--rounds", type=int, help="timed rounds (7, or 1 with --quick)")
+    add("--rounds", type=int, help="timed rounds (5, or 1 with --quick)")
     chosen = parser.parse_args(arguments)
     # The runs here stand for those of a sweep that takes minutes, for which timing pays.
     strategy._TOO_SMALL = strategy._WORTH_TIMING = 0.0
@@ -121,7 +121,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for name, conv in CONVOLUTIONS.items():
             ways, table = ways_of(side, conv, lanes, steps, batch)
             (way,) = ways.sweep(strategy="auto").settings["ways"]
-            times = compare(table, AUTO, chosen.rounds or (1 if chosen.quick else 7))
+            times = compare(table, AUTO, chosen.rounds or (1 if chosen.quick else 5))
             print(f"\n### {side} x {side}, {name}: {lanes} runs of {steps} steps of {batch} samples, {where}\n")
             show(times, chosen.markdown, AUTO)
             print(f"\nauto: {way}")
