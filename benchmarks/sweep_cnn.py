@@ -22,8 +22,9 @@ from sweep_ways import Time, Way, Ways, compare, points, show
 
 from momentum_optax.problems import digits
 from momentum_optax.problems.convolution import by_patches
-from momentum_optax.sweeps import Data, strategy
+from momentum_optax.sweeps import Data
 from momentum_optax.sweeps.cores import cpu_count
+from momentum_optax.sweeps.engine import strategy
 
 AUTO, STEPS = "sweep, auto", "loop of compiled steps, by hand"
 STRATEGIES = {

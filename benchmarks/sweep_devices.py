@@ -25,8 +25,9 @@ import machine
 from sweep_speed import apply, images, init
 from sweep_ways import Ways, compare, points, show
 
-from momentum_optax.sweeps.part import Machine, begin
-from momentum_optax.sweeps.team import Team
+from momentum_optax.sweeps.engine.machine import Machine
+from momentum_optax.sweeps.engine.part import begin
+from momentum_optax.sweeps.engine.team import Team
 
 DEVICES = 8
 

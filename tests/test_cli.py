@@ -15,7 +15,7 @@ from momentum_optax.catalog import CATALOG
 from momentum_optax.cli import app, running
 from momentum_optax.problems import digits
 from momentum_optax.problems.methods import evaluation_interval
-from momentum_optax.sweeps import store
+from momentum_optax.sweeps.storage import store
 
 TINY = ["--learning-rate", "0.1,1", "--beta", "0,0.9", "--seeds", "2", "--steps", "20"]
 PICTURES = ["heat_maps.png", "learning_curves.png", "parallel_coordinates.png", "pareto.png", "seed_strip.png"]

@@ -15,8 +15,8 @@ from typer.testing import CliRunner
 from momentum_optax import sweeps
 from momentum_optax.cli import app
 from momentum_optax.cli.interruption import interruptible
-from momentum_optax.sweeps import store
-from momentum_optax.sweeps.unfinished import load_unfinished
+from momentum_optax.sweeps.storage import store
+from momentum_optax.sweeps.storage.unfinished import load_unfinished
 
 
 def flat(text):

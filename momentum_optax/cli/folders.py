@@ -4,8 +4,8 @@ import os
 import shutil
 from pathlib import Path
 
-from ..sweeps.folder import FILES
-from ..sweeps.store import IDENTITY, LOCK, NOTES
+from ..sweeps.storage.folder import FILES
+from ..sweeps.storage.store import IDENTITY, LOCK, NOTES
 
 
 def begun(folder: Path) -> bool:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from ..sweeps import SweepResult, load
-from ..sweeps.unfinished import load_unfinished
+from ..sweeps.storage.unfinished import load_unfinished
 from . import folders, texts
 from .errors import bad, check_parquet, need_sweep_extra, unwritable
 
@@ -44,7 +44,7 @@ def show(
     quiet: bool = False,
 ) -> None:
     """Prints the ranking, unless it is to be quiet, and writes tables and pictures."""
-    from ..sweeps import report
+    from ..sweeps.results import report
 
     if metric is not None and metric not in result.metrics:
         raise bad("--metric", f"there is no metric {metric!r}; there are {', '.join(sorted(result.metrics))}")

@@ -12,9 +12,9 @@ import typer
 
 from ..sweeps import Progress, SweepResult, sweep
 from ..sweeps.cores import use_all_cores
-from ..sweeps.progress import opened
-from ..sweeps.saving import check_writable
-from ..sweeps.unfinished import load_unfinished
+from ..sweeps.rungs.progress import opened
+from ..sweeps.storage.saving import check_writable
+from ..sweeps.storage.unfinished import load_unfinished
 from . import folders
 from .errors import bad, check_parquet, library_errors, need_sweep_extra, unwritable
 from .interruption import INTERRUPTED, interruptible
@@ -111,7 +111,7 @@ def _what_is_kept(kept: SweepResult | None, output: Path) -> str:
 @contextlib.contextmanager
 def _folder(output: Path, resume: bool) -> Iterator[None]:
     """The folder, in which nothing is left if nothing is finished."""
-    from ..sweeps import report
+    from ..sweeps.results import report
 
     try:
         check_writable(output, report.FILES)

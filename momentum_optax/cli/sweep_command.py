@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ..sweeps.strategy import STRATEGIES
+from ..sweeps.engine.strategy import STRATEGIES
 from . import study, texts
 from .errors import bad
 from .report_command import MODES

@@ -5,10 +5,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ..sweeps import Points, points_from_dict
-from ..sweeps.points import to_float32
-from ..sweeps.points_file import COMPLETE, DRAWN, SETTINGS
-from ..sweeps.pruning import Hyperband, MedianStopping, Pruning, SuccessiveHalving
-from ..sweeps.scales import SCALES
+from ..sweeps.points.points import to_float32
+from ..sweeps.points.points_file import COMPLETE, DRAWN, SETTINGS
+from ..sweeps.points.scales import SCALES
+from ..sweeps.rungs.pruning import Hyperband, MedianStopping, Pruning, SuccessiveHalving
 from ..sweeps.values import Value, listing
 from .errors import bad
 

@@ -10,25 +10,24 @@ import jax
 import numpy as np
 
 from .arguments import all_seeds, all_steps, all_stops, one_of
-from .best import Mode
-from .checks import check_folds
-from .cores import cpu_count
-from .fingerprint import of_data
-from .history import History
-from .identity import differences, plain
-from .part import Machine, Part, begin
-from .points import Points
-from .population import Population
-from .progress import Progress, opened
-from .pruning import Pruning
-from .reader import Reader
-from .results import SweepResult
-from .rungs import Rules, restore, snapshot
-from .shared_store import SharedStore
-from .strategy import STRATEGIES, Strategy, Way
-from .team import Team, team_of
-from .teller import Teller
-from .trial import Trial
+from .engine.machine import Machine
+from .engine.part import Part, begin
+from .engine.strategy import STRATEGIES, Strategy, Way
+from .engine.team import Team
+from .points.points import Points
+from .points.reader import Reader
+from .results.best import Mode
+from .results.results import SweepResult
+from .rungs.history import History
+from .rungs.population import Population
+from .rungs.progress import Progress, opened
+from .rungs.pruning import Pruning
+from .rungs.rules import Rules, restore, snapshot
+from .rungs.teller import Teller
+from .storage.shared_store import SharedStore
+from .trials.checks import check_folds
+from .trials.fingerprint import of_data
+from .trials.trial import Trial
 from .values import whole
 
 
@@ -105,7 +104,7 @@ def sweep(
     stops = all_stops(steps, evaluate_every)
     one_of("strategy", strategy, STRATEGIES)
     chunk = None if lanes_per_chunk is None else whole("lanes_per_chunk", lanes_per_chunk)
-    machine = _machine(devices, threads)
+    machine = Machine.of(devices, threads)
     rules = Rules(metric, mode, pruning, population)
     rules.check(programs, stops[0])
     if label and "method" in points.names:
@@ -113,26 +112,28 @@ def sweep(
             f"label={label!r} would be the method of all points, but the points have a method of their own."
         )
     count = 1 if folds is None else check_folds(trial, folds)
-    identity = {
-        "points": [dict(point) for point in points],
-        "seeds": seeds,
-        "folds": folds,
-        "steps": steps,
-        "evaluate_every": stops[0],
-        "label": label,
-        "trial": trial.settings,
-        "data": of_data(trial.data),
-        "strategy": strategy,
-        "lanes_per_chunk": lanes_per_chunk,
-        "metric": metric,
-        "mode": mode,
-        "pruning": pruning and pruning.describe(),
-        "population": population and population.describe(),
-        "platform": machine.settings,
-        "versions": {"jax": jax.__version__, "numpy": np.__version__},
-    }
+
+    def identity() -> dict[str, Any]:
+        return {
+            "points": [dict(point) for point in points],
+            "seeds": seeds,
+            "folds": folds,
+            "steps": steps,
+            "evaluate_every": stops[0],
+            "label": label,
+            "trial": trial.settings,
+            "data": of_data(trial.data),
+            "strategy": strategy,
+            "lanes_per_chunk": lanes_per_chunk,
+            "metric": metric,
+            "mode": mode,
+            "pruning": pruning and pruning.describe(),
+            "population": population and population.describe(),
+            "platform": machine.settings,
+            "versions": {"jax": jax.__version__, "numpy": np.__version__},
+        }
+
     team = machine.team
-    _check_alike(team, identity)
     with contextlib.ExitStack() as stack:
         stack.enter_context(team.listening())
         store = SharedStore(team, folder, identity)
@@ -150,23 +151,11 @@ def sweep(
         if found is not None:
             restore(history, parts, found)
         del found  # much memory
-        if store.folder is not None:
-            _note(team, store, parts)
+        store.settle([part.choice.way for part in parts], lambda: [part.digest() for part in parts])
         shown = progress if team.index == 0 else None
         report = team.together(lambda: stack.enter_context(opened(shown, label)))
         teller = Teller(report, label, points, history, parts, rules, begun)
-        if history.done:
-            team.together(teller.rung)  # says from where it goes on
-        while history.done < len(stops):
-            stop = stops[history.done]
-            tick = teller.ticker(stop - history.step)
-            going = [part for part in parts if len(part.points)]
-            history.add([part.advance(history.step, stop, tick, rules.changing) for part in going])
-            if history.done < len(stops):
-                rules.decide(history, parts)
-            if store.folder is not None:
-                store.save(history.done, *snapshot(history, parts))
-            team.together(teller.rung)
+        _train(history, parts, rules, teller, store, team)
         seconds = team.first(lambda: round(time.perf_counter() - begun, 3))
         result = SweepResult(
             points=tuple(({"method": label} if label else {}) | dict(p) for p in points),
@@ -188,43 +177,19 @@ def sweep(
         return result
 
 
-def _machine(devices: Sequence[Any] | None, threads: int | None) -> Machine:
-    devices = jax.devices() if devices is None else list(devices)
-    if not devices:
-        raise ValueError("devices must hold at least one device; None stands for all.")
-    team = team_of(devices)
-    own = [device for device in devices if device.process_index == jax.process_index()]
-    if threads is None:
-        # As many in each process, for equal layouts.
-        threads = min(team.each(cpu_count)) if own[0].platform == "cpu" and len(own) == 1 else 1
-    threads = whole("threads", threads)
-    if threads > 1 and len(own) > 1:
-        raise ValueError(f"threads={threads} is for a single device, but there are {len(own)} devices.")
-    return Machine(own, threads, team)
-
-
-def _check_alike(team: Team, identity: Mapping[str, Any]) -> None:
-    """Fails if the processes were called for different sweeps."""
-    first, *others = team.each(lambda: plain(identity))
-    for index, other in enumerate(others, 1):
-        if found := [text for _, text in differences(first, other)]:
-            raise ValueError(
-                f"All processes must run the same sweep, but those of process 0 (there) and process {index} (here) "
-                f"differ in {', '.join(found[:3])}."
-            )
-
-
-def _note(team: Team, store: SharedStore, parts: Sequence[Part]) -> None:
-    """Notes what must be the same when the sweep goes on, and checks that it is.
-
-    Raises:
-      ValueError: the functions of the trial are others than those of the folder.
-    """
-    programs = {"jax": jax.__version__, "digests": team.first(lambda: [part.digest() for part in parts])}
-    before = store.notes.get("programs", programs)
-    if before["jax"] == jax.__version__ and before != programs:
-        raise ValueError(
-            f"The folder {store.folder} is that of a sweep with another trial: its model, loss or optimizer is not the "
-            "one given now. Give another folder, or delete this one."
-        )
-    store.note(ways=[part.choice.way for part in parts], programs=programs)
+def _train(
+    history: History, parts: Sequence[Part], rules: Rules, teller: Teller, store: SharedStore, team: Team
+) -> None:
+    """Trains rung by rung, from where the history ends."""
+    if history.done:
+        team.together(teller.rung)  # says from where it goes on
+    while history.done < len(history.stops):
+        stop = history.stops[history.done]
+        tick = teller.ticker(stop - history.step)
+        going = [part for part in parts if len(part.points)]
+        history.add([part.advance(history.step, stop, tick, rules.changing) for part in going])
+        if history.done < len(history.stops):
+            rules.decide(history, parts)
+        if store.folder is not None:
+            store.save(history.done, *snapshot(history, parts))
+        team.together(teller.rung)

@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from momentum_optax.sweeps.checks import check
-from momentum_optax.sweeps.trial import trial as three
+from momentum_optax.sweeps.trials.checks import check
+from momentum_optax.sweeps.trials.trial import trial as three
 
 KEY = jax.random.key(0)
 HYPER = ("learning_rate", "beta")

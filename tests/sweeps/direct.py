@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 
-from momentum_optax.sweeps.points import Reader
+from momentum_optax.sweeps.points.reader import Reader
 
 
 def structural(hyper):

@@ -8,7 +8,7 @@ import numpy as np
 import orbax.checkpoint  # noqa: F401  # before all lives
 from killed import lives
 
-from momentum_optax.sweeps.store import Store
+from momentum_optax.sweeps.storage.store import Store
 
 RUNGS = 100
 

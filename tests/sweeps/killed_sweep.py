@@ -13,8 +13,8 @@ import problem
 from killed import lives
 
 from momentum_optax.sweeps import grid, log, sweep
-from momentum_optax.sweeps.population import Population
-from momentum_optax.sweeps.pruning import SuccessiveHalving
+from momentum_optax.sweeps.rungs.population import Population
+from momentum_optax.sweeps.rungs.pruning import SuccessiveHalving
 
 RUNGS = 40
 METHODS = {

@@ -18,7 +18,8 @@ import optax
 import problem
 
 from momentum_optax import sweeps
-from momentum_optax.sweeps import distributed, engine, grid, sweep
+from momentum_optax.sweeps import distributed, grid, sweep
+from momentum_optax.sweeps.engine import engine
 
 
 def noisy():

@@ -8,9 +8,10 @@ import pytest
 from optuna.trial import TrialState
 from sqlalchemy.exc import OperationalError
 
-from momentum_optax.sweeps import asking, linear, log
-from momentum_optax.sweeps.asking import NAME, Desk, open_study
-from momentum_optax.sweeps.suggestions import suggestions
+from momentum_optax.sweeps import linear, log
+from momentum_optax.sweeps.search import asking
+from momentum_optax.sweeps.search.asking import NAME, Desk, open_study
+from momentum_optax.sweeps.search.suggestions import suggestions
 
 SPACE = {"x": linear(-1, 2), "y": log(0.01, 100)}
 N, SIZE = 12, 5

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from results import make
 
-from momentum_optax.sweeps.best import STATISTICS
+from momentum_optax.sweeps.results.best import STATISTICS
 
 
 def last(*values):

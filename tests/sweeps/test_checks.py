@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from checked import HYPER, KEY, evaluate, init, run, step, stepping
 
-from momentum_optax.sweeps.checks import check
-from momentum_optax.sweeps.trial import trial as three
+from momentum_optax.sweeps.trials.checks import check
+from momentum_optax.sweeps.trials.trial import trial as three
 
 
 def test_a_good_trial_is_described():

@@ -6,9 +6,9 @@ import optax
 import pytest
 from checked import HYPER, KEY, evaluate, init, run, step
 
-from momentum_optax.sweeps.checks import check, check_folds
-from momentum_optax.sweeps.trial import Trial
-from momentum_optax.sweeps.trial import trial as three
+from momentum_optax.sweeps.trials.checks import check, check_folds
+from momentum_optax.sweeps.trials.trial import Trial
+from momentum_optax.sweeps.trials.trial import trial as three
 
 # Hyperparameters.
 

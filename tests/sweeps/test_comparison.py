@@ -7,7 +7,7 @@ from results import make
 from scipy import stats
 
 from momentum_optax.sweeps import join
-from momentum_optax.sweeps.comparison import interval
+from momentum_optax.sweeps.results.comparison import interval
 
 
 def final(values, **options):
@@ -76,7 +76,7 @@ def test_bad_points(arguments, words):
 
 
 def test_bad_numbers():
-    from momentum_optax.sweeps.comparison import compare
+    from momentum_optax.sweeps.results.comparison import compare
 
     result = final([[0.1], [0.2]])
     with pytest.raises(ValueError, match="confidence must be between 0 and 1, not 95"):

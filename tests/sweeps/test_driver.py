@@ -8,7 +8,8 @@ import pytest
 
 import momentum_optax as mo
 from momentum_optax import sweeps
-from momentum_optax.sweeps import engine, grid, strategy, sweep
+from momentum_optax.sweeps import grid, sweep
+from momentum_optax.sweeps.engine import engine, strategy
 
 POINTS = grid(learning_rate=[0.03, 0.1, 0.3], beta=[0.0, 0.9])
 TRIAL = problem.make_trial()
@@ -125,6 +126,29 @@ def test_what_does_not_fit_is_halved_and_nothing_is_lost(plain, monkeypatch):
     assert result.settings["ways"][0]["chunk"] <= 2
 
 
+def test_memory_that_runs_out_between_steps_loses_nothing(plain, monkeypatch):
+    """Each step donates its state, so those of the whole rung are kept elsewhere."""
+    calls = []
+
+    def compile(self, function, *arguments):
+        compiled = honest(self, function, *arguments)
+        if function is not self.batched.step:
+            return compiled
+
+        def limited(state, *rest):
+            calls.append(jax.tree.leaves(state)[0].shape[:2])
+            if np.prod(calls[-1]) > 2 and len(calls) > 8:
+                raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 123 bytes.")
+            return compiled(state, *rest)
+
+        return limited
+
+    honest = engine.Trainer._compile
+    monkeypatch.setattr(engine.Trainer, "_compile", compile)
+    assert_near(run(lanes_per_chunk=9, strategy="step"), plain)
+    assert calls[7] == calls[8] != calls[-1]
+
+
 def test_a_run_that_never_fits_is_an_error(monkeypatch):
     def train(*_):
         def job(_):
@@ -170,9 +194,9 @@ def test_states_wait_on_the_host_where_they_do_not_fit(plain, monkeypatch):
     seen = []
     honest = engine.Engine._job
 
-    def job(self, batch, items, steps):
+    def job(self, batch, items):
         seen.append(all(isinstance(leaf, np.ndarray) for leaf in jax.tree.leaves(batch.state)))
-        return honest(self, batch, items, steps)
+        return honest(self, batch, items)
 
     monkeypatch.setattr(engine.Engine, "_job", job)
     result = run(lanes_per_chunk=2)

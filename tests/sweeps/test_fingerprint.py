@@ -7,7 +7,8 @@ import optax
 import problem
 import pytest
 
-from momentum_optax.sweeps import Data, accuracy, fingerprint, grid, supervised, sweep
+from momentum_optax.sweeps import Data, accuracy, grid, supervised, sweep
+from momentum_optax.sweeps.trials import fingerprint
 
 ITEM = {"rows": np.arange(6, dtype=np.int32)}
 

@@ -9,7 +9,7 @@ import pytest
 from results import make
 
 from momentum_optax.sweeps import load
-from momentum_optax.sweeps.saving import check_writable, write_files
+from momentum_optax.sweeps.storage.saving import check_writable, write_files
 
 RNG = np.random.default_rng(0)
 POINTS = (

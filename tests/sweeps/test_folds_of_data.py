@@ -11,7 +11,7 @@ import results
 from flax import nnx
 
 from momentum_optax.sweeps import Data, cross_entropy, supervised, sweep
-from momentum_optax.sweeps.folds import order
+from momentum_optax.sweeps.trials.folds import order
 
 POINT = {"learning_rate": 0.1, "beta": 0.9}
 RNG = np.random.default_rng(5)

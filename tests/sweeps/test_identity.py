@@ -4,8 +4,8 @@ from collections import UserDict
 import numpy as np
 import pytest
 
-from momentum_optax.sweeps.identity import plain
-from momentum_optax.sweeps.store import Store
+from momentum_optax.sweeps.storage.identity import plain
+from momentum_optax.sweeps.storage.store import Store
 
 IDENTITY = {"points": [{"learning_rate": 0.1 + 0.2, "method": "a"}, {"learning_rate": 0.3}], "steps": 100}
 

@@ -5,7 +5,8 @@ import numpy as np
 import problem
 import pytest
 
-from momentum_optax.sweeps import Population, SuccessiveHalving, engine, grid, log, sweep
+from momentum_optax.sweeps import Population, SuccessiveHalving, grid, log, sweep
+from momentum_optax.sweeps.engine import engine
 
 POINTS = grid(learning_rate=[0.01, 0.03, 0.1, 0.3], beta=[0.0, 0.9])
 TRIAL = problem.make_trial()

@@ -6,9 +6,11 @@ import problem
 import pytest
 
 from momentum_optax import sweeps
-from momentum_optax.sweeps import engine, grid, sweep
-from momentum_optax.sweeps.part import Machine, begin
-from momentum_optax.sweeps.team import Team
+from momentum_optax.sweeps import grid, sweep
+from momentum_optax.sweeps.engine import engine
+from momentum_optax.sweeps.engine.machine import Machine
+from momentum_optax.sweeps.engine.part import begin
+from momentum_optax.sweeps.engine.team import Team
 
 POINTS = grid(learning_rate=[0.03, 0.1, 0.3], beta=[0.0, 0.9])
 TRIAL = problem.make_trial()

@@ -11,7 +11,7 @@ from flax import linen, nnx
 from test_models import DATA, POINT, Regularized, trial_of
 
 from momentum_optax.sweeps import grid, sweep
-from momentum_optax.sweeps.points import Reader
+from momentum_optax.sweeps.points.reader import Reader
 
 
 class Deep(nnx.Module):

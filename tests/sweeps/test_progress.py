@@ -10,7 +10,7 @@ import pytest
 import rich.console
 
 from momentum_optax.sweeps import Progress, progress_bar
-from momentum_optax.sweeps.progress import opened
+from momentum_optax.sweeps.rungs.progress import opened
 
 NOW = Progress(
     label="",

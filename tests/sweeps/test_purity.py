@@ -13,8 +13,8 @@ import optax
 import pytest
 
 import momentum_optax as mo
-from momentum_optax.sweeps import purity
-from momentum_optax.sweeps.purity import MOST, changes, surroundings, trace
+from momentum_optax.sweeps.trials import purity
+from momentum_optax.sweeps.trials.purity import MOST, changes, surroundings, trace
 
 X = jax.ShapeDtypeStruct((), np.float32)
 HISTORY = []

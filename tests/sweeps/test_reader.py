@@ -2,7 +2,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from momentum_optax.sweeps.reader import Reader
+from momentum_optax.sweeps.points.reader import Reader
 
 VALUES = {"learning_rate": jnp.float32(0.1), "beta": jnp.float32(0.9), "method": "sgd", "nesterov": True}
 

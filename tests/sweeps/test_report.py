@@ -8,7 +8,7 @@ from rich.console import Console
 
 from momentum_optax.sweeps import load
 from momentum_optax.sweeps._extras import need
-from momentum_optax.sweeps.report import FILES, print_table, write
+from momentum_optax.sweeps.results.report import FILES, print_table, write
 
 
 def printed(result, **options):

@@ -17,7 +17,7 @@ from optuna.trial import TrialState
 
 from momentum_optax import sweeps
 from momentum_optax.sweeps import grid, linear, load, log, optuna_search, random, sweep
-from momentum_optax.sweeps.asking import open_study
+from momentum_optax.sweeps.search.asking import open_study
 
 
 def init(hp, key):

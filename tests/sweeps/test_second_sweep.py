@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from momentum_optax import sweeps
-from momentum_optax.sweeps import grid, part, sweep
+from momentum_optax.sweeps import grid, sweep
+from momentum_optax.sweeps.engine import part
 
 
 def make_trial():

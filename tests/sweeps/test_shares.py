@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from momentum_optax.sweeps.lanes import Lanes
-from momentum_optax.sweeps.shares import Shares
-from momentum_optax.sweeps.team import Team
+from momentum_optax.sweeps.engine.lanes import Lanes
+from momentum_optax.sweeps.engine.shares import Shares
+from momentum_optax.sweeps.engine.team import Team
 
 
 @pytest.mark.parametrize("processes", [1, 2, 3, 4, 7])

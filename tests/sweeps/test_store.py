@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from results import make
 
-from momentum_optax.sweeps import load, saving
-from momentum_optax.sweeps.store import Store
+from momentum_optax.sweeps import load
+from momentum_optax.sweeps.storage import saving
+from momentum_optax.sweeps.storage.store import Store
 
 IDENTITY = {"points": [{"learning_rate": 0.1 + 0.2, "method": "a"}, {"learning_rate": 0.3}], "steps": 100}
 
@@ -66,7 +67,7 @@ def test_arrays_may_change_once_they_are_kept(tmp_path):
 
 
 def test_large_states_are_kept_in_pieces(tmp_path, monkeypatch):
-    monkeypatch.setattr("momentum_optax.sweeps.checkpoint.PIECE", 1000)
+    monkeypatch.setattr("momentum_optax.sweeps.storage.checkpoint.PIECE", 1000)
     keep(Store(tmp_path, IDENTITY), 0, size=1234)
     assert_is(Store(tmp_path, IDENTITY).latest(), 0)
     assert {"0", "9"} < {path.name for path in (tmp_path / "checkpoints" / "00000").iterdir()}
@@ -145,7 +146,7 @@ def test_what_is_whole_but_cannot_be_read_is_not_thrown_away(tmp_path, monkeypat
     def fail(folder):
         raise ValueError("no memory")
 
-    monkeypatch.setattr("momentum_optax.sweeps.store.read_checkpoint", fail)
+    monkeypatch.setattr("momentum_optax.sweeps.storage.store.read_checkpoint", fail)
     with pytest.raises(ValueError, match="no memory"):
         Store(tmp_path, IDENTITY).latest()
 

@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from momentum_optax.sweeps import strategy
-from momentum_optax.sweeps.strategy import Known, Way, choose, ways
+from momentum_optax.sweeps.engine import strategy
+from momentum_optax.sweeps.engine.strategy import Known, Way, choose, ways
 
-SCAN = {1: 10.0, 8: 6.0, 32: 7.0}
+SCAN = {1: 10.0, 2: 8.0, 8: 6.0, 32: 7.0}
 """Seconds per step and run of a network of small matrices, by how many runs are together."""
 
 
-def decide(monkeypatch, scan, step, *, runs=1000, workers=2, on_cpu=True, convolutions=False, known=None, **options):
+def decide(monkeypatch, scan, step, *, runs=1000, workers=2, core=8, convolutions=False, known=None, **options):
     """What is chosen, and what was timed, in order."""
     timed = []
 
@@ -27,14 +27,14 @@ def decide(monkeypatch, scan, step, *, runs=1000, workers=2, on_cpu=True, convol
 
     monkeypatch.setattr(strategy, "_time", time)
     options = {"steps": 300, "rung": 30, "chunk": None, "known": known or Known()} | options
-    choice = choose(engine, runs=runs, workers=workers, on_cpu=on_cpu, **options)
+    choice = choose(engine, runs=runs, workers=workers, core=core, **options)
     return choice, [(way.loop, way.chunk) for way in timed]
 
 
 def test_small_matrices_go_together(monkeypatch):
     choice, timed = decide(monkeypatch, SCAN, {1: 300.0})
     assert choice.way == Way("vmap", "scan", 8)
-    assert timed == [("scan", 8), ("scan", 1), ("step", 1), ("scan", 32)]
+    assert timed == [("scan", 8), ("scan", 1), ("step", 1), ("scan", 2), ("scan", 32)]
     assert choice.seconds == {"vmap": 6.0, "map": 10.0, "step": 300.0}
 
 
@@ -44,6 +44,12 @@ def test_as_many_together_as_is_fastest(monkeypatch):
     assert choice.seconds["vmap"] == 5.0
 
 
+def test_many_together_are_held_against_fewer_but_not_against_too_many(monkeypatch):
+    choice, timed = decide(monkeypatch, {1: 9.0, 8: 5.0, 32: 6.0}, {1: 300.0}, core=32)
+    assert choice.way.chunk == 8
+    assert timed == [("scan", 32), ("scan", 1), ("step", 1), ("scan", 8)]
+
+
 def test_convolutions_that_are_slow_in_a_compiled_loop_are_stepped_from_python(monkeypatch):
     choice, timed = decide(monkeypatch, {1: 90.0}, {1: 10.0, 8: 15.0}, convolutions=True)
     assert choice.way == Way("step", "step", 1)
@@ -51,12 +57,12 @@ def test_convolutions_that_are_slow_in_a_compiled_loop_are_stepped_from_python(m
 
 
 def test_small_convolutions_share_the_call_of_a_step(monkeypatch):
-    choice, _ = decide(monkeypatch, {1: 18.0, 8: 27.0}, {1: 10.0, 8: 6.0}, convolutions=True)
+    choice, _ = decide(monkeypatch, {1: 18.0, 2: 27.0}, {1: 10.0, 8: 6.0}, convolutions=True)
     assert choice.way == Way("step", "step", 8)
 
 
 def test_other_devices_train_all_runs_together(monkeypatch):
-    choice, timed = decide(monkeypatch, {None: 1.0}, {None: 2.0}, on_cpu=False, steps=10**5)
+    choice, timed = decide(monkeypatch, {None: 1.0}, {None: 2.0}, core=None, steps=10**5)
     assert choice.way == Way("vmap", "scan", None)
     assert timed == [("scan", None), ("step", None)]
 
@@ -67,9 +73,9 @@ def test_a_chunk_that_was_given_is_kept(monkeypatch):
     assert timed == [("scan", 5), ("scan", 1), ("step", 5)]
 
 
-@pytest.mark.parametrize(("runs", "expected"), [(16, [8, 1]), (18, [8, 1, 32])])
+@pytest.mark.parametrize(("runs", "expected"), [(16, [8, 1, 2]), (18, [8, 1, 2, 32])])
 def test_no_more_runs_together_than_there_are(monkeypatch, runs, expected):
-    _, timed = decide(monkeypatch, {1: 10.0, 8: 6.0, 32: 5.0}, {1: 9.0, 8: 9.5}, runs=runs, steps=30000)
+    _, timed = decide(monkeypatch, {1: 10.0, 2: 8.0, 8: 6.0, 32: 5.0}, {1: 9.0, 8: 9.5}, runs=runs, steps=30000)
     assert [chunk for loop, chunk in timed if loop == "scan"] == expected
 
 
@@ -81,7 +87,7 @@ def test_what_would_not_pay_is_not_timed(monkeypatch):
     nearly = 30 * 3.0 / (1000 * 300)
     choice, timed = decide(monkeypatch, {8: 0.99 * nearly}, {})
     assert (choice.way, timed) == (Way("vmap", "scan", 8), [("scan", 8)])
-    _, timed = decide(monkeypatch, {8: 1.01 * nearly, 1: 1.0, 32: 1.0}, {1: 9.0})
+    _, timed = decide(monkeypatch, {8: 1.01 * nearly, 1: 1.0, 2: 2.0}, {1: 9.0})
     assert len(timed) == 4
 
 
@@ -94,9 +100,9 @@ def test_what_is_known_is_not_timed_again(monkeypatch):
 
 
 def test_a_strategy_that_was_given_is_the_only_way():
-    assert ways("vmap", None, on_cpu=True) == [Way("vmap", "scan", 8)]
-    assert ways("map", 7, on_cpu=True) == [Way("map", "scan", 1)]
-    assert ways("step", None, on_cpu=True) == [Way("step", "step", 1)]
-    assert ways("step", None, on_cpu=False) == [Way("step", "step", None)]
-    assert ways("step", 7, on_cpu=True) == [Way("step", "step", 7)]
-    assert math.prod(way.chunk or 1 for way in ways("auto", 7, on_cpu=True)) == 49
+    assert ways("vmap", None, 4) == [Way("vmap", "scan", 4)]
+    assert ways("map", 7, 8) == [Way("map", "scan", 1)]
+    assert ways("step", None, 8) == [Way("step", "step", 1)]
+    assert ways("step", None, None) == [Way("step", "step", None)]
+    assert ways("step", 7, 8) == [Way("step", "step", 7)]
+    assert math.prod(way.chunk or 1 for way in ways("auto", 7, 8)) == 49

@@ -4,7 +4,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.trial import FixedTrial
 
 from momentum_optax.sweeps import choice, integers, linear, log, one_minus_log
-from momentum_optax.sweeps.suggestions import suggestions
+from momentum_optax.sweeps.search.suggestions import suggestions
 
 
 def asked(kind, params):

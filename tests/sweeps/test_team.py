@@ -7,8 +7,8 @@ import signal
 import numpy as np
 import pytest
 
-from momentum_optax.sweeps import team
-from momentum_optax.sweeps.team import Team
+from momentum_optax.sweeps.engine import team
+from momentum_optax.sweeps.engine.team import Team
 
 
 @pytest.fixture

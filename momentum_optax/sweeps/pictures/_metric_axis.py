@@ -8,7 +8,7 @@ from matplotlib.axis import XAxis, YAxis
 from matplotlib.colors import Colormap, LogNorm, Normalize
 from matplotlib.ticker import MaxNLocator
 
-from ..best import Mode
+from ..results.best import Mode
 from ._axes import ACCURACIES, log_ticks, set_ticks, short, words
 
 

@@ -7,8 +7,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..best import Mode, Statistic, check_metric, check_mode, order, scores
-from ..results import SweepResult
+from ..results.best import Mode, Statistic, check_metric, check_mode, order, scores
+from ..results.results import SweepResult
 from ._axes import short, words
 
 

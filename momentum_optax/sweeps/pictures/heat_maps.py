@@ -8,8 +8,8 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from ..best import Mode, check_metric, check_mode, order, scores
-from ..results import SweepResult
+from ..results.best import Mode, check_metric, check_mode, order, scores
+from ..results.results import SweepResult
 from ._axes import edges, set_ticks, words
 from ._hyper_axis import HyperAxis
 from ._metric_axis import MetricAxis

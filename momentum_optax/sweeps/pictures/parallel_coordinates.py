@@ -4,8 +4,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..best import Mode, check_metric, check_mode, order, scores
-from ..results import SweepResult
+from ..results.best import Mode, check_metric, check_mode, order, scores
+from ..results.results import SweepResult
 from ._hyper_axis import HyperAxis
 from ._metric_axis import MetricAxis
 from ._points import describe, over

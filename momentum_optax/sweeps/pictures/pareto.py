@@ -6,8 +6,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from ..best import Mode, check_metric, check_mode
-from ..results import SweepResult
+from ..results.best import Mode, check_metric, check_mode
+from ..results.results import SweepResult
 from ._axes import set_ticks
 from ._hyper_axis import HyperAxis
 from ._metric_axis import MetricAxis

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from ..best import Mode
-from ..results import SweepResult
+from ..results.best import Mode
+from ..results.results import SweepResult
 from ._metric_axis import MetricAxis
 from ._points import chosen, describe, over
 

@@ -1,0 +1,148 @@
+"""What trains one batch of runs."""
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, NamedTuple
+
+import jax
+import numpy as np
+
+from ..trials.trial import Trial
+from .batched import RUN, Compiler, batched
+from .placement import Placement
+
+Loop = Literal["scan", "step"]
+"""Whether the steps of a rung are one compiled loop, or one compiled step called from Python."""
+
+
+class Rung(NamedTuple):
+    """What runs showed in a rung.
+
+    Attributes:
+      losses: of every step, `[rows, points, steps]`.
+      metrics: after the last, by name, `[rows, points]`.
+    """
+
+    losses: np.ndarray
+    metrics: Mapping[str, np.ndarray]
+
+
+class Trainer:
+    """The functions of a trial under one structure, with its data on the devices.
+
+    Attributes:
+      batched: the functions.
+    """
+
+    def __init__(
+        self,
+        trial: Trial,
+        structure: Mapping[str, Any],
+        drawn: Any,
+        items: Any,
+        folds: int,
+        loop: Loop,
+        placement: Placement,
+        own: np.ndarray,
+    ):
+        """Places the data.
+
+        Args:
+          trial: what to run.
+          structure: the hyperparameters that are part of the program.
+          drawn: what the seeds drew, `[seeds, ...]`.
+          items: what the steps of each seed consume, `[seeds, steps, ...]`.
+          folds: how many folds each seed has, 1 for none; row `i` of all is seed `i // folds`, fold `i % folds`.
+          loop: how the steps are run.
+          placement: where.
+          own: which of all rows are trained here; in what follows, rows are indices into it.
+        """
+        self.batched = batched(trial, structure, folds, placement.mesh)
+        self._drawn, self._all_items = drawn, items
+        self._seeds, self._numbers = np.divmod(own, folds)
+        self._loop, self._placement = loop, placement
+        self._data = placement.put(trial.data)
+        self._folds_of: dict[bytes, Any] = {}
+        self._compiled: dict[Any, Any] = {}
+        self._index = functools.cache(lambda index: placement.put(np.int32(index)))
+
+    def hyper(self, values: Mapping[str, np.ndarray], runs: np.ndarray) -> Any:
+        """Hyperparameters and numbers of runs, `[rows, points]`, on the devices."""
+        return self._placement.put({RUN: runs, **values}, "rows", "points")
+
+    def drawn(self, rows: np.ndarray) -> Any:
+        """What the seeds of some rows drew, on the devices."""
+        return self._placement.put(jax.tree.map(lambda x: x[self._seeds[rows]], self._drawn), "rows")
+
+    def start(self, hyper: Any, drawn: Any) -> Any:
+        """First states, `[rows, points, ...]`."""
+        return self._compile(self.batched.start, hyper, drawn)(hyper, drawn)
+
+    def items(self, rows: np.ndarray, start: int, stop: int) -> Any:
+        """What some steps of some rows consume, on the devices."""
+        part = jax.tree.map(lambda x: x[self._seeds[rows], start:stop], self._all_items)
+        return self._placement.put(part, "rows")
+
+    def train(self, state: Any, hyper: Any, rows: np.ndarray, items: Any) -> Callable[[Any], tuple[Any, Rung]]:
+        """What takes states through a rung; compiled here, in the thread of the caller.
+
+        Args:
+          state: states like those that will be trained.
+          hyper: their hyperparameters.
+          rows: their rows.
+          items: what their steps consume.
+
+        Returns:
+          `state -> (state, rung)`. The given states stay as they are, to be trained again if memory runs out.
+        """
+        get, data, fold = self._placement.get, self._data, self._fold(rows)
+        if self._loop == "scan":
+            rung = self._compile(self.batched.rung, state, hyper, items, fold, data)
+
+            def scan(state: Any) -> tuple[Any, Rung]:
+                state, *found = rung(state, hyper, items, fold, data)
+                return state, Rung(*get(found))
+
+            return scan
+        indices = [self._index(i) for i in range(_steps(items))]
+        step = self._compile(self.batched.step, state, hyper, items, fold, data, indices[0])
+        evaluate = self._compile(self.batched.evaluate, state, hyper, fold, data)
+
+        def steps(state: Any) -> tuple[Any, Rung]:
+            state, losses = jax.tree.map(lambda x: x.copy(), state), []  # a step donates what it is given
+            for index in indices:
+                state, loss = step(state, hyper, items, fold, data, index)
+                losses.append(loss)
+            losses, metrics = get((losses, evaluate(state, hyper, fold, data)))
+            return state, Rung(np.stack(losses, axis=-1), metrics)
+
+        return steps
+
+    def memory(self, state: Any, hyper: Any, rows: np.ndarray, items: Any) -> int:
+        """How many bytes of each device a rung takes for a batch, beside its arguments; new states are among them."""
+        arguments = state, hyper, items, self._fold(rows), self._data
+        if self._loop == "scan":
+            return self.batched.rung.memory(*arguments)
+        return self.batched.step.memory(*arguments, self._placement.put(np.int32(0)))
+
+    def cost(self, state: Any, hyper: Any, rows: np.ndarray, items: Any) -> tuple[float, bool]:
+        """How many floating-point operations a step of a worker takes, and whether there are convolutions in it."""
+        step = self.batched.step.traced.trace(state, hyper, items, self._fold(rows), self._data, np.int32(0))
+        operations = (step.lower().cost_analysis() or {}).get("flops", 0.0)
+        return operations, "conv_general_dilated" in str(step.jaxpr)
+
+    def _fold(self, rows: np.ndarray) -> Any:
+        key = rows.tobytes()
+        if key not in self._folds_of:
+            self._folds_of[key] = self._placement.put(self._numbers[rows].astype(np.int32), "rows")
+        return self._folds_of[key]
+
+    def _compile(self, function: Compiler, *arguments: Any) -> Any:
+        kind = function, *(x.shape for x in jax.tree.leaves(arguments))
+        if kind not in self._compiled:
+            self._compiled[kind] = function(*arguments)
+        return self._compiled[kind]
+
+
+def _steps(items: Any) -> int:
+    return jax.tree.leaves(items)[0].shape[1]

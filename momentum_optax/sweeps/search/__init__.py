@@ -1,0 +1,1 @@
+"""Points that are asked for, batch after batch."""

@@ -1,0 +1,100 @@
+"""The folder of a sweep that several processes share."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from ..engine.team import Team
+from ..results.results import SweepResult
+from .checkpoint import Checkpoint, Record
+from .identity import differences, plain
+from .store import Store
+
+
+class SharedStore:
+    """A `Store` that only the first process touches; the others are told what is in it, and what goes wrong.
+
+    Without a folder it keeps nothing.
+
+    Attributes:
+      folder: the folder; `None` if there is none.
+      finished: the result, if the sweep has ended.
+      notes: what was noted by earlier processes.
+    """
+
+    def __init__(self, team: Team, folder: str | Path | None, identity: Callable[[], Mapping[str, Any]]):
+        """Opens the folder, see `Store`.
+
+        Args:
+          team: the processes.
+          folder: the folder; `None` for none.
+          identity: gives what the results depend on, which is not asked for if there is nothing to compare it with.
+
+        Raises:
+          ValueError: the processes were called for different sweeps, or the folder is that of another one.
+        """
+        self._team, self._store, self.folder = team, None, folder
+        if team.count > 1:
+            _check_alike(team.each(lambda: plain(identity())))
+
+        def look() -> tuple[SweepResult | None, dict[str, Any]]:
+            if folder is None:
+                return None, {}
+            self._store = Store(folder, identity())
+            return self._store.finished(), dict(self._store.notes)
+
+        self.finished, self.notes = team.first(look)
+
+    def latest(self) -> Checkpoint | None:
+        """What to go on from, see `Store.latest`; outside of the first process, with empty arrays as states."""
+        found = None
+
+        def look() -> Checkpoint | None:
+            nonlocal found
+            found = self._store.latest() if self._store else None
+            return found and found._replace(leaves=[np.empty(0)] * len(found.leaves))
+
+        shown = self._team.first(look)
+        return shown if found is None else found
+
+    def settle(self, ways: Sequence[Any], digests: Callable[[], list[str]]) -> None:
+        """Notes what must be the same when the sweep goes on, and checks that it is.
+
+        Args:
+          ways: how each program is trained.
+          digests: gives what tells its functions from others.
+
+        Raises:
+          ValueError: the functions of the trial are others than those of the folder.
+        """
+        if self.folder is None:
+            return
+        programs = {"jax": jax.__version__, "digests": self._team.first(digests)}
+        before = self.notes.get("programs", programs)
+        if before["jax"] == jax.__version__ and before != programs:
+            raise ValueError(
+                f"The folder {self.folder} is that of a sweep with another trial: its model, loss or optimizer is not "
+                "the one given now. Give another folder, or delete this one."
+            )
+        self._team.first(lambda: self._store and self._store.note(ways=ways, programs=programs))
+
+    def save(self, rung: int, tree: Any, record: Record) -> None:
+        """Keeps what a rung found, and the states after it, see `Store.save`."""
+        self._team.first(lambda: self._store and self._store.save(rung, tree, record))
+
+    def finish(self, result: SweepResult, metric: str | None) -> None:
+        """Keeps the result, see `Store.finish`."""
+        self._team.first(lambda: self._store and self._store.finish(result, metric))
+
+
+def _check_alike(identities: Sequence[Mapping[str, Any]]) -> None:
+    first, *others = identities
+    for index, other in enumerate(others, 1):
+        if found := [text for _, text in differences(first, other)]:
+            raise ValueError(
+                f"All processes must run the same sweep, but those of process 0 (there) and process {index} (here) "
+                f"differ in {', '.join(found[:3])}."
+            )
