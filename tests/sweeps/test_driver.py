@@ -1,5 +1,7 @@
 """Strategies, structures, memory, pruning and populations, through `sweep`."""
 
+import time
+
 import jax
 import numpy as np
 import optax
@@ -147,6 +149,34 @@ def test_memory_that_runs_out_between_steps_loses_nothing(plain, monkeypatch):
     monkeypatch.setattr(engine.Trainer, "_compile", compile)
     assert_near(run(lanes_per_chunk=9, strategy="step"), plain)
     assert calls[7] == calls[8] != calls[-1]
+
+
+@pytest.mark.parametrize("way", ["vmap", "step"])
+def test_several_devices_get_their_work_from_one_thread(monkeypatch, way):
+    """Two threads would wait for one another, each with some devices waiting for its program."""
+    launching, waiting, most = [], [], 0
+
+    def train(self, *arguments):
+        job = honest(self, *arguments)
+
+        def launch(state):
+            nonlocal most
+            launching.append(None)
+            time.sleep(0.01)
+            most = max(most, len(launching))
+            state, rung = job(state)
+            launching.pop()
+            waiting.append(None)
+            return state, lambda: (waiting.pop(), rung())[1]
+
+        return launch
+
+    honest = engine.Trainer.train
+    monkeypatch.setattr(engine.Trainer, "train", train)
+    held = []
+    run(devices=jax.devices()[:2], lanes_per_chunk=1, strategy=way, progress=lambda _: held.append(len(waiting)))
+    assert most == 1
+    assert max(held) <= 1  # at most one more was launched before the last was waited for
 
 
 def test_a_run_that_never_fits_is_an_error(monkeypatch):

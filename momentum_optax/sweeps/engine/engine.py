@@ -59,7 +59,8 @@ class Engine:
           hyper: hyperparameters by name, `[rows, points]`.
           lanes: the layout.
           placement: where.
-          threads: how many batches are trained at the same time.
+          threads: how many launch batches; one only if there are several devices, which must all be given their work
+            in the same order.
 
         Raises:
           MemoryError: a single run does not fit.
@@ -171,12 +172,7 @@ class Engine:
 
         As far as the compiler knows; the states count once, for the old ones are kept until a rung has gone well.
         """
-        return self.trainer.memory(*self._example(steps)) * min(self._at_once, len(self._batches))
-
-    @property
-    def _at_once(self) -> int:
-        """How many batches are under way: two at least, so that the devices do not wait for Python between them."""
-        return max(2, self._threads)
+        return self.trainer.memory(*self._example(steps)) * min(self._threads + 1, len(self._batches))
 
     def cost(self) -> tuple[float, bool]:
         """How many floating-point operations a step of a run takes, and whether there are convolutions in it."""
@@ -204,31 +200,39 @@ class Engine:
     def _train(self, batches: Sequence[Batch], start: int, stop: int) -> Iterator[tuple[Batch, Rung | Exception]]:
         """Each batch with its rung, as they are finished, or with the error that memory was not enough."""
         items: dict[bytes, Any] = {}
-        running: dict[Future[Rung | Exception], Batch] = {}
+        launched: dict[Future[Callable[[], Rung] | Exception], Batch] = {}
         waiting = iter(batches)
-        pool = ThreadPoolExecutor(self._at_once)
+        pool = ThreadPoolExecutor(self._threads)
         try:
             while True:
-                # One more than are under way, and not all, for what they consume takes memory.
-                for batch in itertools.islice(waiting, self._at_once + 1 - len(running)):
+                # One more than there are threads: no device waits for Python, and few batches take memory.
+                for batch in itertools.islice(waiting, self._threads + 1 - len(launched)):
                     rows = batch.rows.tobytes()
                     if rows not in items:
                         items = {rows: self.trainer.items(batch.rows, start, stop)}  # the next ones have the same rows
-                    running[pool.submit(_outcome, self._job(batch, items[rows]))] = batch
-                if not running:
+                    launched[pool.submit(_outcome, self._job(batch, items[rows]))] = batch
+                if not launched:
                     return
-                for done in wait(running, return_when=FIRST_COMPLETED).done:
-                    yield running.pop(done), done.result()
+                wait(launched, return_when=FIRST_COMPLETED)
+                done = next(future for future in launched if future.done())
+                finish = done.result()
+                yield launched[done], finish if isinstance(finish, Exception) else _outcome(finish)
+                del launched[done]
         finally:
             pool.shutdown(cancel_futures=True)  # Ctrl-C does not wait for batches that have not begun
 
-    def _job(self, batch: Batch, items: Any) -> Callable[[], Rung]:
+    def _job(self, batch: Batch, items: Any) -> Callable[[], Callable[[], Rung]]:
         train = self.trainer.train(self._on_devices(batch), batch.hyper, batch.rows, items)
 
-        def job() -> Rung:
+        def job() -> Callable[[], Rung]:
             state, rung = train(self._on_devices(batch))
-            batch.state = state if self._resident else self._placement.get(state)
-            return rung
+
+            def finish() -> Rung:
+                found = rung()
+                batch.state = state if self._resident else self._placement.get(state)
+                return found
+
+            return finish
 
         return job
 

@@ -17,7 +17,7 @@ class Machine:
 
     Attributes:
       devices: the devices of this process.
-      threads: how many batches are trained at the same time, if there is one device.
+      threads: how many share the device, if there is one only.
       team: the processes, with as many devices each.
     """
 

@@ -83,7 +83,9 @@ class Trainer:
         part = jax.tree.map(lambda x: x[self._seeds[rows], start:stop], self._all_items)
         return self._placement.put(part, "rows")
 
-    def train(self, state: Any, hyper: Any, rows: np.ndarray, items: Any) -> Callable[[Any], tuple[Any, Rung]]:
+    def train(
+        self, state: Any, hyper: Any, rows: np.ndarray, items: Any
+    ) -> Callable[[Any], tuple[Any, Callable[[], Rung]]]:
         """What takes states through a rung; compiled here, in the thread of the caller.
 
         Args:
@@ -93,28 +95,34 @@ class Trainer:
           items: what their steps consume.
 
         Returns:
-          `state -> (state, rung)`. The given states stay as they are, to be trained again if memory runs out.
+          `state -> (state, rung)`. It does not wait for the devices, but what gives the rung does. The given states
+          stay as they are, to be trained again if memory runs out.
         """
         get, data, fold = self._placement.get, self._data, self._fold(rows)
         if self._loop == "scan":
             rung = self._compile(self.batched.rung, state, hyper, items, fold, data)
 
-            def scan(state: Any) -> tuple[Any, Rung]:
+            def scan(state: Any) -> tuple[Any, Callable[[], Rung]]:
                 state, *found = rung(state, hyper, items, fold, data)
-                return state, Rung(*get(found))
+                return state, lambda: Rung(*get(found))
 
             return scan
         indices = [self._index(i) for i in range(_steps(items))]
         step = self._compile(self.batched.step, state, hyper, items, fold, data, indices[0])
         evaluate = self._compile(self.batched.evaluate, state, hyper, fold, data)
 
-        def steps(state: Any) -> tuple[Any, Rung]:
+        def steps(state: Any) -> tuple[Any, Callable[[], Rung]]:
             state, losses = jax.tree.map(lambda x: x.copy(), state), []  # a step donates what it is given
             for index in indices:
                 state, loss = step(state, hyper, items, fold, data, index)
                 losses.append(loss)
-            losses, metrics = get((losses, evaluate(state, hyper, fold, data)))
-            return state, Rung(np.stack(losses, axis=-1), metrics)
+            found = losses, evaluate(state, hyper, fold, data)
+
+            def rung() -> Rung:
+                losses, metrics = get(found)
+                return Rung(np.stack(losses, axis=-1), metrics)
+
+            return state, rung
 
         return steps
 
