@@ -5,7 +5,8 @@
 The same program with and without `track` runs in turns in one process, donated; only medians of ratios within a round
 count. A training step is loss, gradient, update and application:
 
-- `digits`: an MLP 64-64-10 on a batch of 128, as one call for each step, and 100 steps in one scan;
+- `digits`: an MLP 64-64-10 on a batch of 128, as one call for each step, 100 steps in one scan, and the same of 32 runs
+  together, as in a sweep;
 - `transformer`: a decoder of 50 million numbers on a batch of tokens;
 - `update only`: the same tree, but the gradient is given. Nobody trains so; it is what large batches hide.
 """
@@ -62,12 +63,16 @@ def decoder_loss(params, tokens):
 
 
 class Work(NamedTuple):
-    """One row: the shapes of the params, what comes in at each step, and the loss; None if gradients come in."""
+    """One row: the shapes of the params, what comes in at each step, and the loss; None if gradients come in.
+
+    Of `scanned` steps in a loop, if any, and of so many runs together.
+    """
 
     shapes: list[tuple[int, ...]]
     batch: Any
     loss: Callable[..., Any] | None
     scanned: int = 0
+    runs: int = 0
 
 
 def works(quick: bool, tokens: int) -> dict[str, Work]:
@@ -81,6 +86,7 @@ def works(quick: bool, tokens: int) -> dict[str, Work]:
     return {
         "digits, a call a step": Work(mlp, digits, mlp_loss),
         "digits, 100 steps scanned": Work(mlp, digits, mlp_loss, 100),
+        "digits, 32 runs, scanned": Work(mlp, digits, mlp_loss, 100, runs=32),
         f"transformer, {text.shape[0] * length} tokens": Work(decoder, text, decoder_loss),
         "transformer, update only": Work(decoder, gradient, None),
     }
@@ -99,8 +105,12 @@ def prepare(work: Work, tx: Any, calls: int) -> tuple[Callable[[], None], int]:
         return jax.lax.scan(body, (params, state), None, work.scanned)[0]
 
     rng = np.random.default_rng(1)
-    params = [jnp.asarray(0.02 * rng.standard_normal(shape, np.float32)) for shape in work.shapes]
-    now = (params, tx.init(params))
+    begin = tx.init
+    if work.runs:
+        step, begin = jax.vmap(step, (0, 0, None)), jax.vmap(begin)
+    several = (work.runs,) if work.runs else ()
+    params = [jnp.asarray(0.02 * rng.standard_normal((*several, *shape), np.float32)) for shape in work.shapes]
+    now = (params, begin(params))
     compiled = (
         jax.jit(steps if work.scanned else step, donate_argnums=(0, 1))
         .lower(*now, work.batch)
@@ -144,7 +154,7 @@ def main() -> None:
             built = {variant: prepare(work, wrap(tx), calls) for variant, wrap in VARIANTS.items()}
             turns = 3 * rounds if small else rounds if work.loss is None else max(3, rounds // 3)
             times = machine.interleave({variant: run for variant, (run, _) in built.items()}, turns)
-            size = 4 * sum(map(np.prod, work.shapes))
+            size = 4 * max(1, work.runs) * sum(map(np.prod, work.shapes))
             for variant in list(VARIANTS)[1:]:
                 low, middle, high = (
                     100 * (q - 1) for q in machine.quartiles(machine.ratios(times[variant], times["plain"]))

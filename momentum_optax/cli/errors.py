@@ -39,7 +39,7 @@ def library_errors() -> Iterator[None]:
     """Shows errors of the library without their traceback; those of the user's own code keep it."""
     try:
         yield
-    except (ValueError, KeyError, TypeError, OSError, MemoryError) as error:
+    except (ValueError, KeyError, TypeError, OSError, MemoryError, RuntimeError) as error:
         if not Path(traceback.extract_tb(error.__traceback__)[-1].filename).is_relative_to(PACKAGE):
             raise
         # The text of a KeyError is quoted.

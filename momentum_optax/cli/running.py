@@ -12,6 +12,7 @@ import typer
 
 from ..sweeps import Progress, SweepResult, sweep
 from ..sweeps.cores import use_all_cores
+from ..sweeps.engine.team import team_of
 from ..sweeps.rungs.progress import opened
 from ..sweeps.storage.saving import check_writable
 from ..sweeps.storage.unfinished import load_unfinished
@@ -75,20 +76,23 @@ def run(what: Study, output: Path, cluster: Cluster, *, resume: bool, parquet: b
                 cluster.join()
             use_all_cores()  # before anything that starts JAX
             first = not cluster.several or jax.process_index() == 0
-            trial = what.trial()
-            with library_errors(), _folder(output, resume) if first else contextlib.nullcontext():
+            team = team_of(jax.devices())
+            # What fails in one process fails in all of them, so that none waits for another.
+            trial = team.together(what.trial)
+            with library_errors(), contextlib.ExitStack() as stack:
+                team.together(lambda: stack.enter_context(_folder(output, resume)) if first else None)
                 _note(what.notes if first else (), quiet)
-                with opened(first and not quiet) as progress:
+                progress = stack.enter_context(opened(first and not quiet))
 
-                    def report_and_check(now: Progress) -> None:
-                        nonlocal heard
-                        if not heard and now.restored:
-                            _note(["goes on where it was stopped; --no-resume begins anew."], quiet)
-                        heard = True
-                        progress(now)
-                        check()
+                def report_and_check(now: Progress) -> None:
+                    nonlocal heard
+                    if not heard and now.restored:
+                        _note(["goes on where it was stopped; --no-resume begins anew."], quiet)
+                    heard = True
+                    progress(now)
+                    check()
 
-                    result = sweep(trial, what.points, folder=output, progress=report_and_check, **options)
+                result = sweep(trial, what.points, folder=output, progress=report_and_check, **options)
     except KeyboardInterrupt:
         if first:
             kept = load_unfinished(output) if heard and folders.begun(output) else None

@@ -3,12 +3,11 @@ import os
 import subprocess
 import sys
 
-import jax
 import numpy as np
 import pytest
 
 from momentum_optax.sweeps.cores import cpu_count
-from momentum_optax.sweeps.engine.lanes import again, arrange, cpu_chunk, lay_out
+from momentum_optax.sweeps.engine.lanes import again, arrange, lay_out
 
 
 @pytest.mark.parametrize("chunk", [None, 1, 4, 16])
@@ -57,10 +56,3 @@ def test_all_cores_unless_the_user_has_chosen(flags, devices):
     run = [sys.executable, "-c", script]
     done = subprocess.run(run, env=os.environ | {"XLA_FLAGS": flags}, capture_output=True, text=True, check=True)
     assert int(done.stdout) == devices
-
-
-@pytest.mark.parametrize(("numbers", "expected"), [(1, 32), (2**15, 32), (2**15 + 1, 16), (2**20 // 3, 2), (2**30, 1)])
-def test_as_many_runs_go_together_as_stay_in_a_cache(numbers, expected):
-    state = {"params": jax.ShapeDtypeStruct((numbers // 2,), "float32"), "memory": np.zeros(0)}
-    rest = jax.ShapeDtypeStruct((4 * (numbers - numbers // 2),), "int8")
-    assert cpu_chunk((state, rest)) == expected

@@ -7,18 +7,19 @@ from typing import Any
 import pytest
 
 from momentum_optax.sweeps.engine import strategy
+from momentum_optax.sweeps.engine.cost import Cost
 from momentum_optax.sweeps.engine.strategy import Known, Way, choose, ways
 
 SCAN = {1: 10.0, 2: 8.0, 8: 6.0, 32: 7.0}
 """Seconds per step and run of a network of small matrices, by how many runs are together."""
 
 
-def decide(monkeypatch, scan, step, *, runs=1000, workers=2, core=8, convolutions=False, known=None, **options):
+def decide(monkeypatch, scan, step, *, on_cpu=True, suits=8, convolutions=False, known=None, **options):
     """What is chosen, and what was timed, in order."""
     timed = []
 
     def engine(way) -> Any:
-        return types.SimpleNamespace(way=way, cost=lambda: (1e6, convolutions))
+        return types.SimpleNamespace(way=way)
 
     def time(engine, steps):
         assert 2 <= steps <= 30
@@ -26,8 +27,9 @@ def decide(monkeypatch, scan, step, *, runs=1000, workers=2, core=8, convolution
         return {"scan": scan, "step": step}[engine.way.loop][engine.way.chunk], 3.0
 
     monkeypatch.setattr(strategy, "_time", time)
-    options = {"steps": 300, "rung": 30, "chunk": None, "known": known or Known()} | options
-    choice = choose(engine, runs=runs, workers=workers, core=core, **options)
+    cost: Any = types.SimpleNamespace(operations=1e6, convolutions=convolutions, cpu_chunk=suits)
+    options = {"runs": 1000, "workers": 2, "steps": 300, "rung": 30, "chunk": None} | options
+    choice = choose(engine, on_cpu=on_cpu, cost=cost, known=known or Known(), **options)
     return choice, [(way.loop, way.chunk) for way in timed]
 
 
@@ -45,7 +47,7 @@ def test_as_many_together_as_is_fastest(monkeypatch):
 
 
 def test_many_together_are_held_against_fewer_but_not_against_too_many(monkeypatch):
-    choice, timed = decide(monkeypatch, {1: 9.0, 8: 5.0, 32: 6.0}, {1: 300.0}, core=32)
+    choice, timed = decide(monkeypatch, {1: 9.0, 8: 5.0, 32: 6.0}, {1: 300.0}, suits=32)
     assert choice.way.chunk == 8
     assert timed == [("scan", 32), ("scan", 1), ("step", 1), ("scan", 8)]
 
@@ -62,7 +64,7 @@ def test_small_convolutions_share_the_call_of_a_step(monkeypatch):
 
 
 def test_other_devices_train_all_runs_together(monkeypatch):
-    choice, timed = decide(monkeypatch, {None: 1.0}, {None: 2.0}, core=None, steps=10**5)
+    choice, timed = decide(monkeypatch, {None: 1.0}, {None: 2.0}, on_cpu=False, steps=10**5)
     assert choice.way == Way("vmap", "scan", None)
     assert timed == [("scan", None), ("step", None)]
 
@@ -100,9 +102,11 @@ def test_what_is_known_is_not_timed_again(monkeypatch):
 
 
 def test_a_strategy_that_was_given_is_the_only_way():
-    assert ways("vmap", None, 4) == [Way("vmap", "scan", 4)]
-    assert ways("map", 7, 8) == [Way("map", "scan", 1)]
-    assert ways("step", None, 8) == [Way("step", "step", 1)]
-    assert ways("step", None, None) == [Way("step", "step", None)]
-    assert ways("step", 7, 8) == [Way("step", "step", 7)]
-    assert math.prod(way.chunk or 1 for way in ways("auto", 7, 8)) == 49
+    cost = Cost(1.6e7, False)
+    assert ways("vmap", None, True, cost) == [Way("vmap", "scan", 4)]
+    assert ways("vmap", None, False, cost) == [Way("vmap", "scan", None)]
+    assert ways("map", 7, True, cost) == [Way("map", "scan", 1)]
+    assert ways("step", None, True, cost) == [Way("step", "step", 1)]
+    assert ways("step", None, False, cost) == [Way("step", "step", None)]
+    assert ways("step", 7, True, cost) == [Way("step", "step", 7)]
+    assert math.prod(way.chunk or 1 for way in ways("auto", 7, True, cost)) == 49

@@ -174,11 +174,6 @@ class Engine:
         """
         return self.trainer.memory(*self._example(steps)) * min(self._threads + 1, len(self._batches))
 
-    def cost(self) -> tuple[float, bool]:
-        """How many floating-point operations a step of a run takes, and whether there are convolutions in it."""
-        operations, convolutions = self.trainer.cost(*self._example(1))
-        return operations / math.prod(self.lanes.chunk), convolutions
-
     def _example(self, steps: int) -> tuple[Any, ...]:
         batch = self._batches[0]
         return self._on_devices(batch), batch.hyper, batch.rows, self.trainer.items(batch.rows, 0, steps)

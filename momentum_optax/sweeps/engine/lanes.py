@@ -2,26 +2,8 @@
 
 import dataclasses
 import math
-from typing import Any
 
-import jax
 import numpy as np
-
-_CACHED = 4 << 20
-_MOST = 32
-"""Bytes of states, and runs, that go through a CPU core together: many share the cost of each operation, few stay in
-the cache.
-
-Measured with networks of 64 inputs and 10 outputs. With 16 or 64 hidden units, 32 runs together take 0.9 of the time
-that 8 take, per run, with 512 units 1.5 times as long; with 2,048 units, 8 take 1.7 times as long as 4.
-"""
-
-
-def cpu_chunk(state: Any) -> int:
-    """How many runs go through a CPU core together, a power of two, by the shapes and dtypes of a run's state."""
-    size = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
-    fitting = max(1, min(_MOST, _CACHED // max(1, size)))
-    return 1 << (fitting.bit_length() - 1)
 
 
 @dataclasses.dataclass(frozen=True)

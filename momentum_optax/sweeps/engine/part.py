@@ -16,8 +16,9 @@ from ..trials.checks import check
 from ..trials.fingerprint import of_functions
 from ..trials.trial import Trial
 from .batched import draw
+from .cost import Cost, cost
 from .engine import Engine
-from .lanes import Lanes, arrange, cpu_chunk, lay_out
+from .lanes import Lanes, arrange, lay_out
 from .machine import Machine
 from .placement import Placement
 from .shared_engine import SharedEngine
@@ -122,20 +123,22 @@ def begin(
     team, numbers = machine.team, program.points.arrays()
     kinds = tuple(program.structure.items()), tuple(numbers), folds
 
-    def prepare() -> tuple[Any, Any, tuple[Any, Any], int | None]:
+    def prepare() -> tuple[Any, Any, tuple[Any, Any], Cost]:
         drawn = _stack(jax.device_get([draw(trial, program.structure, seed) for seed in seeds]))
         items = _stack([trial.plan(Reader(program.structure), seed, steps) for seed in seeds])
         example = jax.tree.map(lambda x: x[0], drawn), jax.tree.map(lambda x: x[0, 0], items)
         # Once for each program: a second sweep of a trial, such as a search makes many of, traces nothing.
-        if kinds not in (checked := trial.__dict__.setdefault("_checked", {})):
+        if kinds not in (seen := trial.__dict__.setdefault("_seen", {})):
             fold = None if folds == 1 else (np.int32(0), folds)
-            checked[kinds] = check(trial, program.structure, numbers, *example, fold)
-        names = {"train_loss", *checked[kinds].metrics}
+            checked = check(trial, program.structure, numbers, *example, fold)
+            seen[kinds] = checked, cost(trial, program.structure, numbers, checked.state, example[1])
+        checked, takes = seen[kinds]
+        names = {"train_loss", *checked.metrics}
         if metric is not None and metric not in names and not metric.startswith(CURRENT):
             raise KeyError(f"There is no metric {metric!r}; there are {sorted(names)}.")
-        return drawn, items, example, cpu_chunk(checked[kinds].state) if machine.on_cpu else None
+        return drawn, items, example, takes
 
-    drawn, items, example, core = team.together(prepare)
+    drawn, items, example, takes = team.together(prepare)
     rows = len(seeds) * folds
     hyper = {name: np.tile(values, (rows, 1)) for name, values in numbers.items()}
     shares = Shares.of(team, rows, len(program.points))
@@ -163,7 +166,7 @@ def begin(
         these = {name: shares.cut(values)[:rows, :points] for name, values in hyper.items()}
         return Engine(trainer(way.loop), these, layout, placement, machine.threads)
 
-    found = ways(strategy, chunk, core)
+    found = ways(strategy, chunk, machine.on_cpu, takes)
     if decided is not None:
         choice = Choice(decided, {})
     elif len(found) == 1:
@@ -176,8 +179,9 @@ def begin(
                 workers=max(len(workers), machine.threads),
                 steps=steps,
                 rung=rung,
-                core=core,
+                on_cpu=machine.on_cpu,
                 chunk=chunk,
+                cost=takes,
                 known=trial.__dict__.setdefault("_known", {}).setdefault((kinds, placement.mesh), Known()),
             )
         )

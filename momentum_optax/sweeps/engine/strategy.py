@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, NamedTuple, get_args
 
+from .cost import Cost
 from .engine import Engine
 from .trainer import Loop
 
@@ -73,30 +74,29 @@ class Known:
     """What has been measured of one program.
 
     Attributes:
-      cost: see `Engine.cost`.
       took: seconds that timing a way took, compiling included; the longest.
       seconds: per step and run.
     """
 
-    cost: tuple[float, bool] | None = None
     took: float = 0.0
     seconds: dict[Way, float] = dataclasses.field(default_factory=dict)
 
 
-def ways(strategy: Strategy, chunk: int | None, core: int | None) -> list[Way]:
+def ways(strategy: Strategy, chunk: int | None, on_cpu: bool, cost: Cost) -> list[Way]:
     """The ways that a strategy may mean.
 
     Args:
       strategy: as `sweep` takes it.
       chunk: how many runs a worker trains at the same time; `None` for what suits the devices.
-      core: how many suit a CPU core, see `lanes.cpu_chunk`; `None` if the devices are no CPU cores.
+      on_cpu: whether these are CPU cores.
+      cost: what a step takes.
 
     Returns:
       The one way of a strategy, or the first to try of each for `"auto"`.
     """
-    together = core if chunk is None else chunk
+    together = cost.cpu_chunk if chunk is None and on_cpu else chunk
     # Outside a compiled loop, too, large convolutions of several runs are slower together than alone on a CPU.
-    alone = 1 if chunk is None and core is not None else chunk
+    alone = 1 if chunk is None and on_cpu else chunk
     found = {
         "vmap": Way("vmap", "scan", together),
         "map": Way("map", "scan", 1),
@@ -112,8 +112,9 @@ def choose(
     workers: int,
     steps: int,
     rung: int,
-    core: int | None,
+    on_cpu: bool,
     chunk: int | None,
+    cost: Cost,
     known: Known,
 ) -> Choice:
     """The fastest way, found by timing some on some steps of as many runs as are trained at the same time.
@@ -127,24 +128,22 @@ def choose(
       workers: how many devices or threads share them.
       steps: how many steps each makes.
       rung: how many of them make a rung.
-      core: see `ways`.
+      on_cpu: see `ways`.
       chunk: see `ways`.
+      cost: see `ways`.
       known: what has been measured before; what is measured now is added.
 
     Returns:
       The way, and what was measured.
     """
-    begun, on_cpu = time.perf_counter(), core is not None
-    vmap, map_, step = ways("auto", chunk, core)
-    if known.cost is None:
-        known.cost = engine(vmap).cost()
-    operations, convolutions = known.cost
-    likely = step if convolutions and on_cpu else vmap
-    if operations * runs * steps < _TOO_SMALL:
+    begun = time.perf_counter()
+    vmap, map_, step = ways("auto", chunk, on_cpu, cost)
+    likely = step if cost.convolutions and on_cpu else vmap
+    if cost.operations * runs * steps < _TOO_SMALL:
         return Choice(likely, {})
     most = _PROBE_OPERATIONS["cpu" if on_cpu else "other"]
     times = known.seconds
-    probe = int(min(rung, max(2, most / operations / min(runs, workers * (vmap.chunk or runs)))))
+    probe = int(min(rung, max(2, most / cost.operations / min(runs, workers * (vmap.chunk or runs)))))
 
     def seconds(way: Way) -> float:
         if way not in times:
@@ -154,10 +153,11 @@ def choose(
 
     if seconds(likely) * runs * steps > _WORTH_TIMING * known.took:
         loops = [[vmap], [step]]  # each with more and more runs together
-        if core is not None and chunk is None:
-            sizes = [n for n in (core // _FACTOR, core, _FACTOR * core) if 1 < n <= _LARGEST]
+        if on_cpu and chunk is None:
+            suits = cost.cpu_chunk
+            sizes = [n for n in (suits // _FACTOR, suits, _FACTOR * suits) if 1 < n <= _LARGEST]
             loops = [[map_, *(vmap._replace(chunk=n) for n in sizes)], [step, step._replace(chunk=_STEPPED)]]
-        elif core is not None:
+        elif on_cpu:
             loops[0].insert(0, map_)
         fastest = min(seconds(loop[0]) for loop in loops)
         for loop in loops:

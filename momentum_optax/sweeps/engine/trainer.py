@@ -133,12 +133,6 @@ class Trainer:
             return self.batched.rung.memory(*arguments)
         return self.batched.step.memory(*arguments, self._placement.put(np.int32(0)))
 
-    def cost(self, state: Any, hyper: Any, rows: np.ndarray, items: Any) -> tuple[float, bool]:
-        """How many floating-point operations a step of a worker takes, and whether there are convolutions in it."""
-        step = self.batched.step.traced.trace(state, hyper, items, self._fold(rows), self._data, np.int32(0))
-        operations = (step.lower().cost_analysis() or {}).get("flops", 0.0)
-        return operations, "conv_general_dilated" in str(step.jaxpr)
-
     def _fold(self, rows: np.ndarray) -> Any:
         key = rows.tobytes()
         if key not in self._folds_of:
