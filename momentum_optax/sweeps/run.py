@@ -72,8 +72,8 @@ def sweep(
       strategy: `"vmap"` trains a chunk of runs together, `"map"` one after the other, both in a compiled loop;
         `"step"` calls a compiled step from Python, which on a CPU suits convolutions. `"auto"` times them, unless the
         sweep is too small for that to pay; what it found is in the settings of the result.
-      lanes_per_chunk: how many runs a device trains at the same time; `None` for 16 on a CPU and all elsewhere, or
-        what fits into the memory. Results depend on it only by rounding.
+      lanes_per_chunk: how many runs a device trains at the same time; `None` for 1 to 32 on a CPU, by what a step
+        takes, and all elsewhere, or what fits into the memory. Results depend on it only by rounding.
       devices: where to run; `None` for all of `jax.devices()`, which are those of all processes, see
         `distributed.start`. As many of each process, or some of this one only, which then is by itself.
       threads: among how many threads to share the device of a process that has one only; `None` for one per core on a

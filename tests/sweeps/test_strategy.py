@@ -55,7 +55,7 @@ def test_many_together_are_held_against_fewer_but_not_against_too_many(monkeypat
 def test_convolutions_that_are_slow_in_a_compiled_loop_are_stepped_from_python(monkeypatch):
     choice, timed = decide(monkeypatch, {1: 90.0}, {1: 10.0, 8: 15.0}, convolutions=True)
     assert choice.way == Way("step", "step", 1)
-    assert timed == [("step", 1), ("scan", 1), ("step", 8)]
+    assert timed == [("step", 8), ("scan", 1), ("step", 1)]
 
 
 def test_small_convolutions_share_the_call_of_a_step(monkeypatch):
@@ -85,7 +85,7 @@ def test_what_would_not_pay_is_not_timed(monkeypatch):
     choice, timed = decide(monkeypatch, {}, {}, steps=10)
     assert (choice.way, timed, choice.seconds) == (Way("vmap", "scan", 8), [], {})
     choice, timed = decide(monkeypatch, {}, {}, steps=10, convolutions=True)
-    assert (choice.way, timed) == (Way("step", "step", 1), [])
+    assert (choice.way, timed) == (Way("step", "step", 8), [])
     nearly = 30 * 3.0 / (1000 * 300)
     choice, timed = decide(monkeypatch, {8: 0.99 * nearly}, {})
     assert (choice.way, timed) == (Way("vmap", "scan", 8), [("scan", 8)])
@@ -106,7 +106,8 @@ def test_a_strategy_that_was_given_is_the_only_way():
     assert ways("vmap", None, True, cost) == [Way("vmap", "scan", 4)]
     assert ways("vmap", None, False, cost) == [Way("vmap", "scan", None)]
     assert ways("map", 7, True, cost) == [Way("map", "scan", 1)]
-    assert ways("step", None, True, cost) == [Way("step", "step", 1)]
+    assert ways("step", None, True, cost) == [Way("step", "step", 4)]
+    assert ways("step", None, True, Cost(1.0, False)) == [Way("step", "step", 8)]
     assert ways("step", None, False, cost) == [Way("step", "step", None)]
     assert ways("step", 7, True, cost) == [Way("step", "step", 7)]
     assert math.prod(way.chunk or 1 for way in ways("auto", 7, True, cost)) == 49

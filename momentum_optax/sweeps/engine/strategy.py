@@ -38,7 +38,7 @@ _FACTOR, _LARGEST = 4, 64
 """What else to try on a CPU: so many times fewer and more runs together, up to so many."""
 
 _STEPPED = 8
-"""How many runs to try together where steps are called from Python: they share the call."""
+"""How many runs go together at most where steps are called from Python: they share the call, but not more."""
 
 
 class Way(NamedTuple):
@@ -95,12 +95,11 @@ def ways(strategy: Strategy, chunk: int | None, on_cpu: bool, cost: Cost) -> lis
       The one way of a strategy, or the first to try of each for `"auto"`.
     """
     together = cost.cpu_chunk if chunk is None and on_cpu else chunk
-    # Outside a compiled loop, too, large convolutions of several runs are slower together than alone on a CPU.
-    alone = 1 if chunk is None and on_cpu else chunk
+    few = min(_STEPPED, cost.cpu_chunk) if chunk is None and on_cpu else chunk
     found = {
         "vmap": Way("vmap", "scan", together),
         "map": Way("map", "scan", 1),
-        "step": Way("step", "step", alone),
+        "step": Way("step", "step", few),
     }
     return list(found.values()) if strategy == "auto" else [found[strategy]]
 
@@ -156,7 +155,10 @@ def choose(
         if on_cpu and chunk is None:
             suits = cost.cpu_chunk
             sizes = [n for n in (suits // _FACTOR, suits, _FACTOR * suits) if 1 < n <= _LARGEST]
-            loops = [[map_, *(vmap._replace(chunk=n) for n in sizes)], [step, step._replace(chunk=_STEPPED)]]
+            loops = [
+                [map_, *(vmap._replace(chunk=n) for n in sizes)],
+                [step._replace(chunk=n) for n in (1, _STEPPED)],
+            ]
         elif on_cpu:
             loops[0].insert(0, map_)
         fastest = min(seconds(loop[0]) for loop in loops)
