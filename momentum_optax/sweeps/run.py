@@ -83,8 +83,9 @@ def sweep(
       pruning: which points to stop early, such as `SuccessiveHalving`. The others are repacked, so that stopped ones
         cost nothing.
       population: makes the points of each program and seed a population that is trained together, see `Population`.
-      folder: where metrics and states are kept after every rung, and the result at the end. The same call with the
-        same folder goes on where the last one was stopped, even by `kill -9`, and gives the same result to the bit.
+      folder: where metrics and states are kept after every rung, while the next one is trained, and the result at the
+        end. The same call with the same folder goes on from the last rung that was kept, even after `kill -9`, and
+        gives the same result to the bit.
       progress: `True` for a bar, or a function that is called often, see `Progress`. What it raises ends the sweep.
 
     Returns:
@@ -136,7 +137,7 @@ def sweep(
     team = machine.team
     with contextlib.ExitStack() as stack:
         stack.enter_context(team.listening())
-        store = SharedStore(team, folder, identity)
+        store = stack.enter_context(SharedStore(team, folder, identity))
         if store.finished is not None:
             return store.finished
         begun = time.perf_counter()
@@ -190,6 +191,5 @@ def _train(
         history.add([part.advance(history.step, stop, tick, rules.changing) for part in going])
         if history.done < len(history.stops):
             rules.decide(history, parts)
-        if store.folder is not None:
-            store.save(history.done, *snapshot(history, parts))
+        store.save(history.done, lambda: snapshot(history, parts))
         team.together(teller.rung)

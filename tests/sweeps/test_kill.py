@@ -32,13 +32,13 @@ def test_a_sweep_killed_ten_times_ends_as_if_it_had_not_been(tmp_path, strategy)
     assert np.isnan(once.metrics["train_loss"]).any()
     assert strategy == "step" or np.unique(once.pruned_at).size > 2
 
-    # A rung that was finished is not repeated: a life goes on from the last one that another has reported, or from
-    # the one after it, which was kept but not yet reported.
+    # What was kept is not repeated. A life goes on from the last rung that another has reported; from the one after it,
+    # which was kept but not yet reported; or from the one before it, while it was being written.
     reached = 0
     for life in said["killed"]:
         rungs = life[1:]
         assert rungs == [*range(rungs[0], rungs[0] + len(rungs))] if rungs else True
         if rungs:
-            assert rungs[0] in (reached, reached + 1), said
+            assert abs(rungs[0] - reached) <= 1, said
             reached = rungs[-1]
     assert reached == RUNGS

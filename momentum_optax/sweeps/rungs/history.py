@@ -99,9 +99,9 @@ class History:
         return np.where(np.isnan(values), -np.inf, values if mode == "max" else -values)
 
     def record(self) -> Record:
-        """The latest evaluation and what became of the runs, for `restore`."""
-        metrics = {f"metrics/{name}": values for name, values in self.latest.items()}
-        return {**metrics, **{name: getattr(self, name) for name in _FATES}}
+        """The latest evaluation and what became of the runs, for `restore`; copies, for all this goes on changing."""
+        metrics = {f"metrics/{name}": values.copy() for name, values in self.latest.items()}
+        return {**metrics, **{name: getattr(self, name).copy() for name in _FATES}}
 
     def restore(self, records: Sequence[Mapping[str, np.ndarray]]) -> None:
         """Goes back to where `record` was called last.

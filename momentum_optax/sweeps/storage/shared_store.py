@@ -1,8 +1,9 @@
 """The folder of a sweep that several processes share."""
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import jax
 import numpy as np
@@ -17,7 +18,7 @@ from .store import Store
 class SharedStore:
     """A `Store` that only the first process touches; the others are told what is in it, and what goes wrong.
 
-    Without a folder it keeps nothing.
+    Without a folder it keeps nothing. It is a context, at whose end everything is written.
 
     Attributes:
       folder: the folder; `None` if there is none.
@@ -37,6 +38,7 @@ class SharedStore:
           ValueError: the processes were called for different sweeps, or the folder is that of another one.
         """
         self._team, self._store, self.folder = team, None, folder
+        self._pool, self._saving = ThreadPoolExecutor(1), None
         if team.count > 1:
             _check_alike(team.each(lambda: plain(identity())))
 
@@ -81,13 +83,37 @@ class SharedStore:
             )
         self._team.first(lambda: self._store and self._store.note(ways=ways, programs=programs))
 
-    def save(self, rung: int, tree: Any, record: Record) -> None:
-        """Keeps what a rung found, and the states after it, see `Store.save`."""
-        self._team.first(lambda: self._store and self._store.save(rung, tree, record))
+    def save(self, rung: int, snapshot: Callable[[], tuple[Any, Record]]) -> None:
+        """Keeps what a rung found, and the states after it, see `Store.save`, while the sweep goes on.
+
+        What goes wrong is raised when the next rung is to be kept, or the result.
+
+        Args:
+          rung: the number of the rung.
+          snapshot: gives the states and what was found, which nobody changes later; called when the rung before is
+            kept, for states take memory.
+        """
+        if self.folder is None:
+            return
+        self._wait()
+        tree, record = snapshot()
+        if self._store is not None:
+            self._saving = self._pool.submit(self._store.save, rung, tree, record)
 
     def finish(self, result: SweepResult, metric: str | None) -> None:
         """Keeps the result, see `Store.finish`."""
+        self._wait()
         self._team.first(lambda: self._store and self._store.finish(result, metric))
+
+    def _wait(self) -> None:
+        self._team.first(lambda: self._saving and self._saving.result())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Waits until what is being written is there."""
+        self._pool.shutdown()
 
 
 def _check_alike(identities: Sequence[Mapping[str, Any]]) -> None:

@@ -100,14 +100,14 @@ class Store:
         Args:
           rung: the number of the rung, larger than the one before.
           tree: the states of all runs, any tree of arrays of numbers.
-          record: what this rung found, small arrays by name.
+          record: what this rung found, small arrays by name, which nobody changes later: they are kept for the rungs
+            to come.
 
         Raises:
           OSError: it cannot be written; what was kept before is still there.
         """
         if rung <= self._rung:
             raise ValueError(f"rung must be larger than {self._rung}, the one before, not {rung}.")
-        record = {name: np.array(values) for name, values in record.items()}  # copies, kept for the rungs to come
         records = [*self._records, record]
         path = self._checkpoints / f"{rung:05}"
         try:
