@@ -29,6 +29,7 @@ from sweep_ways import Ways, points
 
 from momentum_optax.sweeps.engine.machine import Machine
 from momentum_optax.sweeps.engine.part import begin
+from momentum_optax.sweeps.engine.preparation import prepare
 from momentum_optax.sweeps.engine.team import Team
 
 DEVICES = (1, 2, 8)
@@ -93,7 +94,8 @@ def grown(lanes: int, batch: int, steps: int) -> tuple[int, int]:
     ways = work(lanes, batch, steps)
     device = jax.devices()[0]
     (program,) = ways.points.programs()
-    part = begin(ways.trial, program, range(ways.seeds), 1, steps, steps, Machine([device], 1, Team()), "vmap", lanes)
+    prepared = prepare(ways.trial, program, range(ways.seeds), 1, steps)
+    part = begin(ways.trial, prepared, ways.seeds, 1, steps, steps, Machine([device], 1, Team()), "vmap", lanes)
     expected = part.engine.needed(steps)
     if device.platform != "cpu":
         before = device.memory_stats()["bytes_in_use"]

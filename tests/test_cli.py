@@ -92,7 +92,11 @@ def test_a_sweep_prints_a_ranking_and_writes_tables_and_pictures(tmp_path):
         (["--beta", "-0.1"], ["--beta", "'-0.1' is not accepted"]),
         (["--beta", "0.9,0.90"], ["--beta", "'0.90' is given twice"]),
         (["--steps", "0"], ["--steps", "0 is not accepted", "at least 1"]),
-        (["--seeds", "0"], ["--seeds", "0 is not accepted"]),
+        (["--seeds", "0"], ["--seeds", "0 is not accepted", "at least 1"]),
+        (["--seeds", "few"], ["--seeds", "'few' is not accepted", "such as 5, or the seeds themselves, such as 3,5,8"]),
+        (["--seeds", "3,,5"], ["--seeds", "'3,,5' is not accepted"]),
+        (["--seeds", "3,3"], ["--seeds", "different whole numbers, not [3, 3]"]),
+        (["--seeds", "4294967296,"], ["--seeds", "whole numbers from 0 to 4294967295, not 4294967296"]),
         (["--batch-size", "0"], ["--batch-size", "0 is not accepted"]),
         (["--batch-size", "1438"], ["--batch-size", "1438 is not accepted; give at most 1437"]),
         (["--steps", "many"], ["--steps", "valid integer"]),
@@ -142,7 +146,7 @@ def test_hints_to_install_are_those_of_the_readme():
     package = Path(cli.__file__).parents[1]
     assert 'pip install ".[sweep]"' in (package.parent / "README.md").read_text()
     extras = tomllib.loads((package.parent / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    files = [file for folder in ("cli", "sweeps", "problems") for file in package.glob(f"{folder}/*.py")]
+    files = [file for folder in ("cli", "sweeps", "problems") for file in package.glob(f"{folder}/**/*.py")]
     hints = [line for file in files for line in file.read_text().splitlines() if "pip install" in line]
     assert len(hints) >= 6
     for hint in hints:

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from momentum_optax import sweeps
 from momentum_optax.cli import app
-from momentum_optax.cli.texts import points, pruning
+from momentum_optax.cli.texts import points, pruning, seeds
 
 RATES = "learning_rate=0.1,0.5,2.5"
 TINY = ["--steps", "20", "--seeds", "2"]
@@ -107,6 +107,7 @@ def test_pruning_folder_strategy_and_metric_reach_the_sweep(module):
         (["--trial", "{m}:trial", "--prune", "halving"], ["--prune", "write halving:MIN_STEPS[:FACTOR] or hyperband:"]),
         (["--trial", "{m}:trial", "--prune", "median:2:3:4"], ["--prune", "'median:2:3:4' is not accepted; write"]),
         (["--trial", "{m}:trial", "--prune", "halving:0"], ["--prune", "min_steps must be a whole number"]),
+        (["--trial", "{m}:trial", "--prune", "halving:1000"], ["(min_steps=1000, factor=3.0) would never stop a"]),
         (["--trial", "{m}:trial", "--point", "gamma=1.5"], ["hyperparameter", "learning_rate", "gamma"]),
     ],
 )
@@ -214,6 +215,12 @@ def test_texts_of_rules_are_their_numbers_in_order():
     assert pruning("halving:10:2.5") == sweeps.SuccessiveHalving(10, 2.5)
     assert pruning("hyperband:10:90:3") == sweeps.Hyperband(10, 90, 3)
     assert pruning("median:10:4") == sweeps.MedianStopping(10, 4)
+
+
+def test_texts_of_seeds():
+    assert [seeds(text) for text in (None, "5", "3,5,8", "7,", " 0, 4294967295")] == [
+        None, 5, [3, 5, 8], [7], [0, 2**32 - 1]
+    ]  # fmt: skip
 
 
 def test_own_points_for_methods_on_the_digits():

@@ -61,14 +61,22 @@ def test_a_file_says_all_that_options_do(study):
 
 def test_options_override_the_file(study, tmp_path):
     (tmp_path / "points.toml").write_text("learning_rate = [0.1, 0.2]\n")
-    options = ["--points", "points.toml", "--steps", "6", "--seeds", "1", "--set", "dimension=2", "--output", "new"]
+    options = ["--points", "points.toml", "--steps", "12", "--seeds", "1", "--set", "dimension=2", "--output", "new"]
     result = invoke("sweep", study, *options)
     assert result.exit_code == 0, result.output
     found = sweeps.load("new")
     assert [p["learning_rate"] for p in found.points] == [0.1, 0.2]
-    assert (found.seeds, list(found.steps)) == ((0,), [6])
+    assert (found.seeds, list(found.steps)) == ((0,), [10, 12])
     assert found.settings["arguments"] == {"dimension": 2, "start": "sign"}
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("text", "seeds"), [("[3, 5, 8]", (3, 5, 8)), ('"7,"', (7,)), ("1", (0,))])
+def test_seeds_are_a_count_or_the_seeds_themselves(study, text, seeds):
+    study.write_text(study.read_text().replace("seeds = 2", f"seeds = {text}"))
+    result = invoke("sweep", study)
+    assert result.exit_code == 0, result.output
+    assert sweeps.load("out").seeds == seeds
 
 
 def test_what_says_the_same_in_two_ways_is_that_of_the_command_line(study):

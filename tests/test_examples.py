@@ -190,3 +190,34 @@ def test_halving_finds_a_good_method_for_less():
     assert halved.best("test_loss").value <= losses[4]
     assert population.best("test_loss").value <= losses[4]
     assert {point["method"] for point in whole.points} == set(example.METHODS)
+
+
+def test_new_seeds_compare_two_optimizers_of_a_network_with_state():
+    example = load("17_seeds_of_an_nnx_model")
+    result, comparison = example.main(steps=60, seeds=6)
+    assert result.seeds == tuple(range(100, 106))
+    assert [point["method"] for point in result.points] == [*example.METHODS]
+    nesterov, adam = result.final("test_loss")
+    assert np.unique([nesterov, adam]).size == 12
+    assert max(nesterov.max(), adam.max()) < 0.6
+    assert comparison.pairs == 6
+    np.testing.assert_allclose(comparison.difference, np.mean(nesterov - adam), rtol=1e-5)
+    assert comparison.low < comparison.difference < comparison.high
+
+
+def test_a_killed_sweep_goes_on_to_the_same_bits():
+    result, expected, made, restored = load("18_stopped_and_resumed").main(steps=100)
+    assert result.equals(expected)
+    assert np.unique(result.pruned_at).tolist() == [-1, 10, 20, 40, 80]
+    # At step 50 two of the 16 points are left, from three seeds each.
+    assert made == 3 * (8 * 10 + 4 * 20 + 2 * 40 + 2 * 50)
+    assert made - restored in (0, 2 * 3 * 10)  # the last rung was being written
+
+
+def test_two_processes_find_what_one_finds():
+    shared, alone = load("19_two_processes").main(steps=40)
+    assert shared.settings["processes"] == 2
+    assert shared.points == alone.points
+    assert shared.diverged.shape == (8, 4)
+    assert not shared.diverged.any()
+    assert shared.best("test_loss").index == alone.best("test_loss").index

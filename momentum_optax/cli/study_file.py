@@ -89,4 +89,7 @@ def _default(path: Path, key: str, given: Any, option: Any) -> Any:
     for word in words:
         if isinstance(word, bool) or not isinstance(word, str | int | float):
             raise bad("FILE", f"{path}: {key}: {given!r} is not accepted; give what --{key.replace('_', '-')} takes")
-    return [str(word) for word in words] if option.multiple else ",".join(map(str, words))
+    if option.multiple:
+        return [str(word) for word in words]
+    # A list of one is a list, which a comma says where a number alone would be a count.
+    return ",".join(map(str, words)) + ("," if key == "seeds" and isinstance(given, list) and len(given) == 1 else "")

@@ -57,7 +57,12 @@ def sweep(
         typer.Option(help="What to make of --point: grid, zip, random:N[:SEED] or sobol:N[:SEED]. [default: grid]"),
     ] = None,
     seeds: Annotated[
-        int | None, typer.Option(help=f"Runs of each point. [default: {study.SEEDS}, of a trial 5]")
+        str | None,
+        typer.Option(
+            metavar="COUNT|SEED,SEED,...",
+            help="How many seeds each point runs from, 5 for 0 to 4, or the seeds themselves, separated by commas; "
+            f'"7," is one. [default: {study.SEEDS}, of a trial 5]',
+        ),
     ] = None,
     steps: Annotated[
         int | None, typer.Option(help=f"Updates per run. [default: {study.STEPS}, of a trial 300]")
@@ -96,7 +101,7 @@ def sweep(
     steps, epochs = exclusive(context, steps=texts.count("--steps", steps), epochs=texts.count("--epochs", epochs))
     point, points = exclusive(context, point=point, points=points)
     options = {
-        "seeds": texts.count("--seeds", seeds),
+        "seeds": texts.seeds(seeds),
         "steps": steps,
         "epochs": epochs,
         "evaluate_every": texts.count("--evaluate-every", evaluate_every),

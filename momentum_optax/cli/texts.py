@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ..sweeps import Points, points_from_dict
+from ..sweeps.arguments import all_seeds
 from ..sweeps.points.points import to_float32
 from ..sweeps.points.points_file import COMPLETE, DRAWN, SETTINGS
 from ..sweeps.points.scales import SCALES
@@ -43,6 +44,24 @@ def count(option: str, number: int | None, least: int = 1) -> int | None:
     if number is not None and number < least:
         raise bad(option, f"{number} is not accepted; give a whole number of at least {least}")
     return number
+
+
+def seeds(text: str | None) -> int | list[int] | None:
+    """How many seeds, or, if there is a comma, the seeds themselves."""
+    if text is None:
+        return None
+    try:
+        found = [int(word) for word in text.removesuffix(",").split(",")]
+    except ValueError:
+        raise bad(
+            "--seeds", f"{text!r} is not accepted; give how many, such as 5, or the seeds themselves, such as 3,5,8"
+        ) from None
+    if "," not in text:
+        return count("--seeds", found[0])
+    try:
+        return list(all_seeds(found))
+    except ValueError as error:
+        raise bad("--seeds", str(error)) from error
 
 
 def one_of(option: str, text: str | None, accepted: Sequence[str]) -> Any:

@@ -5,6 +5,8 @@ result = sweep(trial, grid(learning_rate=[0.01, 0.1, 1.0], beta=[0.0, 0.9]), see
 print(result.table())
 """
 
+from typing import TYPE_CHECKING, Any
+
 from . import distributed as distributed
 from .points.points import Points as Points
 from .points.points import Program as Program
@@ -40,3 +42,15 @@ from .trials.losses import cross_entropy as cross_entropy
 from .trials.supervised import supervised as supervised
 from .trials.trial import Trial as Trial
 from .trials.trial import trial as trial
+
+if TYPE_CHECKING:
+    from . import pictures as pictures
+
+
+def __getattr__(name: str) -> Any:
+    """`pictures`, once it is asked for: it needs matplotlib, and time."""
+    if name != "pictures":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    return importlib.import_module(".pictures", __name__)

@@ -20,6 +20,9 @@ def all_seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
     if not np.iterable(seeds):
         return tuple(range(whole("seeds, as a count,", seeds)))
     found = tuple(whole("each of seeds", seed, least=0) for seed in seeds)
+    # JAX makes the same key of 0 and of 2**32.
+    if large := [seed for seed in found if seed >= 2**32]:
+        raise ValueError(f"seeds must be whole numbers from 0 to {2**32 - 1}, not {large[0]}.")
     if not found or len(set(found)) < len(found):
         raise ValueError(f"seeds must be a count, or one or more different whole numbers, not {list(found)}.")
     return found

@@ -12,6 +12,7 @@ import numpy as np
 from .arguments import all_seeds, all_steps, all_stops, one_of
 from .engine.machine import Machine
 from .engine.part import Part, begin
+from .engine.preparation import prepare
 from .engine.strategy import STRATEGIES, Strategy, Way
 from .engine.team import Team
 from .points.points import Points
@@ -57,7 +58,8 @@ def sweep(
     Floats of the points vary inside a compiled program; each combination of integers, strings and booleans is a program
     of its own. Runs of the same seed share their initial params and the order of their data. Training proceeds in
     rungs, after each of which all runs are evaluated. A run whose loss or metric becomes infinite or NaN is marked as
-    diverged and its metrics are NaN from there on; no other run is touched by it.
+    diverged and its metrics are NaN from there on; no other run is touched by it. A metric that is never finite for any
+    run is kept as it is, with a warning.
 
     Args:
       trial: what to run, see `supervised` and `trial`.
@@ -92,11 +94,14 @@ def sweep(
       All metrics of all runs.
 
     Raises:
+      TypeError: `trial`, `devices`, `pruning` or `population` is something else.
       ValueError: an argument is out of its range, or the folder is that of another sweep; the message names it.
       MemoryError: a single run does not fit into the memory of a device.
       OSError: the folder cannot be written; what is there stays.
       RuntimeError: another process has ended.
     """
+    if not isinstance(trial, Trial):
+        raise TypeError(f"trial must be a Trial, as `supervised` and `trial` make it, not {trial!r}.")
     points = points if isinstance(points, Points) else Points(points)
     seeds = all_seeds(seeds)
     programs = points.programs()
@@ -107,7 +112,7 @@ def sweep(
     chunk = None if lanes_per_chunk is None else whole("lanes_per_chunk", lanes_per_chunk)
     machine = Machine.of(devices, threads)
     rules = Rules(metric, mode, pruning, population)
-    rules.check(programs, stops[0])
+    rules.check(programs, stops)
     if label and "method" in points.names:
         raise ValueError(
             f"label={label!r} would be the method of all points, but the points have a method of their own."
@@ -138,21 +143,23 @@ def sweep(
     with contextlib.ExitStack() as stack:
         stack.enter_context(team.listening())
         store = stack.enter_context(SharedStore(team, folder, identity))
+        begun = time.perf_counter()
+        prepared = team.together(lambda: [prepare(trial, p, seeds, count, steps, metric) for p in programs])
+        store.recognize(lambda: [p.fingerprint(trial) for p in prepared])
         if store.finished is not None:
             return store.finished
-        begun = time.perf_counter()
         history = History(len(seeds) * count, len(points), stops)
         found = store.latest()
         # What timing decided once stays, for results depend on it by rounding.
         decided = [Way(*way) for way in (found and store.notes.get("ways")) or ()] or [None] * len(programs)
         parts = [
-            begin(trial, program, seeds, count, steps, stops[0], machine, strategy, chunk, way, metric)
-            for program, way in zip(programs, decided, strict=True)
+            begin(trial, p, len(seeds), count, steps, stops[0], machine, strategy, chunk, way)
+            for p, way in zip(prepared, decided, strict=True)
         ]
+        store.note(ways=[part.choice.way for part in parts])
         if found is not None:
             restore(history, parts, found)
         del found  # much memory
-        store.settle([part.choice.way for part in parts], lambda: [part.digest() for part in parts])
         shown = progress if team.index == 0 else None
         report = team.together(lambda: stack.enter_context(opened(shown, label)))
         teller = Teller(report, label, points, history, parts, rules, begun)

@@ -69,6 +69,17 @@ def test_metrics_have_a_scale_of_their_own():
     assert MetricAxis("test_accuracy", "max", np.array([0.5, 50.0])).kind == "log"  # per cent
     assert MetricAxis("test_loss", "min", np.array([0.01, 2.0])).kind == "log"
     assert MetricAxis("reward", "max", np.array([-5.0, 2.0])).kind == "linear"
+    assert MetricAxis("reward", "max", np.array([-5.0, 1.0, 2000.0])).kind == "linear"
+
+
+def test_a_zero_does_not_hide_decades():
+    axis = MetricAxis("distance_error", "min", np.array([0.0, 1e-7, 1e-3, 1.0, np.nan]))
+    assert (axis.kind, axis.zeros, axis.note) == ("log", True, "\n0 drawn at 1e-07")
+    np.testing.assert_array_equal(axis.shown(np.array([0.0, 1e-7, 1e-3, np.nan])), [1e-7, 1e-7, 1e-3, np.nan])
+    few = MetricAxis("reward", "max", np.array([0.0, 1.0, 50.0]))
+    assert (few.kind, few.zeros, few.note) == ("linear", False, "")
+    assert few.shown(0.0) == 0
+    assert not MetricAxis("loss", "min", np.array([0.1, 1.0])).zeros
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import copy
 import time
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import problem
@@ -338,9 +339,9 @@ def test_auto_times_what_is_worth_it(plain, monkeypatch):
     monkeypatch.setattr(strategy, "_PROBE_SECONDS", 0.01)
     result = run(strategy="auto")
     way = result.settings["ways"][0]
-    seconds = {name: value for name, value in way.items() if name.endswith("_seconds_per_step")}
-    assert set(seconds) >= {"step_seconds_per_step", "map_seconds_per_step"}
-    assert min(seconds, key=seconds.get) == f"{way['strategy']}_seconds_per_step"
+    seconds = way["seconds_per_step"]
+    assert set(seconds) >= {"step", "map"}
+    assert min(seconds, key=seconds.get) == way["strategy"]
     assert_near(result, plain)
 
 
@@ -360,3 +361,32 @@ def test_all_may_be_lost():
     assert result.diverged.all()
     assert result.cost.max() == 5
     assert np.isnan(result.metrics["test_loss"]).all()
+
+
+def test_a_metric_that_is_never_finite_ends_nothing():
+    def nowhere(predictions, targets):
+        return jnp.full(len(targets), jnp.inf)
+
+    trial = problem.make_trial(metrics={"accuracy": sweeps.accuracy, "nowhere": nowhere})
+    points = grid(learning_rate=[0.1, 3e38], beta=[0.0])
+    with pytest.warns(UserWarning, match="'test_nowhere' is infinite or NaN for all runs") as warned:
+        result = run(points, trial)
+    assert len(warned) == 1
+    expected = run(points)
+    np.testing.assert_array_equal(result.diverged, expected.diverged)
+    np.testing.assert_array_equal(result.diverged, [[False] * 3, [True] * 3])
+    np.testing.assert_array_equal(result.metrics["test_accuracy"], expected.metrics["test_accuracy"])
+    assert (result.metrics["test_nowhere"][0] == np.inf).all()
+    assert result.best("test_nowhere", "max").index == 0
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+@pytest.mark.parametrize("way", ["vmap", "map", "step"])
+def test_numbers_of_python_are_states_and_metrics(seeds, way):
+    def step(hp, state, key):
+        return {"x": state["x"] + hp["rate"]}, state["x"] * 1.0
+
+    trial = sweeps.trial(lambda hp, key: {"x": 0.0}, step, lambda hp, state: {"x": state["x"], "one": 1.0})
+    result = run({"rate": 0.5}, trial, seeds=seeds, strategy=way)
+    np.testing.assert_allclose(result.metrics["x"], np.broadcast_to(np.arange(1, 7) * 2.5, (1, seeds, 6)))
+    assert (result.metrics["one"] == 1).all()

@@ -168,5 +168,21 @@ def test_check_writable_leaves_nothing_behind(tmp_path):
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "file").touch()
     for path in (tmp_path / "file", tmp_path / "file" / "below"):
-        with pytest.raises(NotADirectoryError, match="is a file, not a folder"):
+        with pytest.raises(
+            NotADirectoryError, match=rf"folder='{path}' cannot be written .*file is a file, not a folder"
+        ):
             check_writable(path)
+
+
+def test_a_folder_that_cannot_be_made_is_named():
+    with pytest.raises(FileNotFoundError, match=r"folder='/proc/x' cannot be written .*give one that can") as caught:
+        check_writable("/proc/x")
+    assert caught.value.strerror == "No such file or directory"
+
+
+def test_what_is_not_finished_is_no_result_but_can_be_shown(tmp_path):
+    with pytest.raises(FileNotFoundError, match=f"{tmp_path} holds no finished sweep, for it has no sweep.json"):
+        load(tmp_path)
+    (tmp_path / "identity.json").write_text("{}")
+    with pytest.raises(FileNotFoundError, match=f"under way or stopped. `momentum-optax report {tmp_path}` shows"):
+        load(tmp_path)

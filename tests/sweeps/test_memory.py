@@ -10,6 +10,7 @@ from momentum_optax.sweeps import grid, sweep
 from momentum_optax.sweeps.engine import engine
 from momentum_optax.sweeps.engine.machine import Machine
 from momentum_optax.sweeps.engine.part import begin
+from momentum_optax.sweeps.engine.preparation import prepare
 from momentum_optax.sweeps.engine.team import Team
 
 POINTS = grid(learning_rate=[0.03, 0.1, 0.3], beta=[0.0, 0.9])
@@ -44,7 +45,7 @@ def test_first_states_that_do_not_fit_are_halved(monkeypatch):
 def begun(trial, chunk, threads=1):
     (program,) = POINTS.programs()
     machine = Machine(jax.devices()[:1], threads, Team())
-    return begin(trial, program, range(3), 1, 4, 4, machine, "vmap", chunk).engine
+    return begin(trial, prepare(trial, program, range(3), 1, 4), 3, 1, 4, 4, machine, "vmap", chunk).engine
 
 
 def test_the_batch_that_waits_counts():

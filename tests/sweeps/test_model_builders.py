@@ -162,6 +162,12 @@ def test_a_model_of_no_known_kind_is_refused(model, error, words):
         direct.run(trial_of(model), POINT | {"layers": 1}, 1)
 
 
+@pytest.mark.parametrize("model", [3, (problem.init,), Deep, Deep(1, rngs=nnx.Rngs(0))])
+def test_what_needs_no_hyperparameters_is_checked_before_the_sweep(model):
+    with pytest.raises(TypeError, match="model"):
+        trial_of(model)
+
+
 def test_a_model_cannot_depend_on_a_float():
     hyper = {"rate": np.float32(0.5)}
     trial = trial_of(lambda rngs, hp: Deep(1 if hp.get("rate") else 2, rngs=rngs))

@@ -1,116 +1,32 @@
 import dataclasses
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import results
 from matplotlib.collections import PathCollection
-from matplotlib.patches import Rectangle
+from pictured import make, ticks, titled, written
 
-from momentum_optax.sweeps import grid, join
+from momentum_optax.sweeps import join
 from momentum_optax.sweeps.pictures import heat_maps, learning_curves, parallel_coordinates, pareto, seed_strip
 from momentum_optax.sweeps.pictures.pareto import front
 
 DRAW = [heat_maps, learning_curves, parallel_coordinates, pareto, seed_strip]
 
 
-def make(method, beta=True, lost=(), **options):
-    points = list(grid(learning_rate=[0.01, 0.1, 1.0], **({"beta": [0.0, 0.9]} if beta else {})))
-    accuracy = np.random.default_rng(0).uniform(0.5, 0.99, (len(points), 3, 4))
-    rows = [{"method": method, **point} if method else point for point in points]
-    return results.make(accuracy, np.arange(10, 50, 10), diverged=lost, points=rows, **options)
-
-
-def titled(figure):
-    return [axes for axes in figure.axes if axes.get_title()]
-
-
-def ticks(axis):
-    return [label.get_text() for label in axis.get_ticklabels()]
-
-
-def hatches(axes):
-    found = [p for p in axes.patches if isinstance(p, Rectangle) and p.get_hatch()]
-    return {(round(p.get_x(), 2), round(p.get_y(), 2)): p.get_hatch() for p in found}
-
-
-def frames(axes):
-    found = [p for p in axes.patches if isinstance(p, Rectangle) and not p.get_hatch()]
-    return {(round(p.get_x(), 2), round(p.get_y(), 2)) for p in found}
-
-
-# Heat maps.
-
-
-def test_heat_maps_have_a_panel_for_each_method_and_hatch_what_diverged():
-    lost = [(5, 0), (4, 0), (4, 1), (4, 2)]
-    figure = heat_maps(join([make("a", lost=lost), make("b"), make("c", beta=False)]))
-    assert [axes.get_title() for axes in titled(figure)] == ["a", "b", "c"]
-    first, second, third = titled(figure)
-    # At learning rate 1: some runs lost with beta 0.9 (1 - beta = 0.1), all with beta 0. Half a decade to the left.
-    assert hatches(first) == {(-0.5, 0.5): "//", (-0.5, -0.5): "xxx"}
-    assert not hatches(second)
-    # Above the colours, and below the numbers.
-    mesh = first.collections[0].get_zorder()
-    assert all(mesh < p.get_zorder() < first.texts[0].get_zorder() for p in first.patches if p.get_hatch())
-    assert len(first.texts) == 5
-    assert third.get_ylabel() == "(no beta)"
-    assert (first.get_xlabel(), first.get_ylabel()) == ("learning rate (log)", "beta (log of 1 - beta)")
-    assert ticks(first.xaxis) == ["0.01", "0.1", "1"]
-    assert ticks(first.yaxis) == ["0", "0.9"]
-    np.testing.assert_allclose(first.get_yticks(), [0, 1], atol=1e-12)
-
-
-def test_the_framed_cell_is_the_best_that_kept_its_runs():
-    result = make("a")
-    best = result.best().index
-    at = {index: (-2.5 + index // 2, -0.5 + index % 2) for index in range(6)}
-    assert frames(heat_maps(result).axes[0]) == {at[best]}
-    without = make("a", lost=[(best, 0)])
-    assert without.best().index != best
-    assert frames(heat_maps(without).axes[0]) == {at[without.best().index]}
-    for over in ("best", "mean"):
-        assert frames(heat_maps(make("a", lost=[(p, 0) for p in range(6)]), over_others=over).axes[0]) == set()
-
-
-@pytest.mark.parametrize("over", ["best", "mean"])
-def test_a_cell_shows_the_best_or_the_mean_of_its_points(over):
-    points = list(grid(nu=[0.1, 0.5, 0.9], learning_rate=[0.01, 0.1], beta=[0.0, 0.9]))
-    accuracy = np.random.default_rng(0).uniform(0.5, 0.99, (len(points), 1, 1)).astype(np.float32)
-    figure = heat_maps(results.make(accuracy, [10], points=points), over_others=over)
-    shown = figure.axes[0].collections[0].get_array()
-    expected = getattr(np, {"best": "max"}.get(over, over))(accuracy.reshape(3, 2, 2), axis=0)
-    # [nu, learning rate, beta] to rows of rising beta.
-    np.testing.assert_allclose(shown, 1 - expected.T, rtol=1e-6)
-    assert f"shown: the {over} over nu" in figure.get_suptitle()
-    row, column = np.unravel_index(expected.T.argmax(), (2, 2))
-    assert frames(figure.axes[0]) == {(-2.5 + column, -0.5 + row)}
-
-
-def test_choices_are_an_axis_and_losses_a_colour():
-    points = list(grid(act=["relu", "tanh"], layers=[1, 2, 3]))
-    loss = np.exp(np.arange(6.0)).reshape(6, 1, 1)
-    figure = heat_maps(results.make(loss, [10], points=points, metric="test_loss"))
-    axes = figure.axes[0]
-    assert ticks(axes.xaxis) == ["relu", "tanh"]
-    assert (axes.get_ylabel(), ticks(axes.yaxis)) == ("layers", ["1", "2", "3"])
-    assert frames(axes) == {(-0.5, 0.5)}
-    # Astronomical losses share a colour; brighter is better.
-    colors = axes.collections[0].to_rgba(loss.ravel()).sum(axis=1)
-    assert (np.diff(colors)[:4] < 0).all()
-    assert "lower is better" in figure.axes[-1].get_ylabel()
-
-
-def test_points_that_form_no_grid_are_dots():
-    rng = np.random.default_rng(0)
-    points = [{"learning_rate": 10 ** rng.uniform(-3, 0), "beta": 1 - 10 ** rng.uniform(-3, 0)} for _ in range(30)]
-    result = results.make(rng.uniform(0.5, 0.9, (30, 1, 1)), [10], points=points)
-    axes = heat_maps(result).axes[0]
-    centers = np.concatenate([dots.get_offsets() for dots in axes.collections])
-    expected = [(np.log10(p["learning_rate"]), -np.log10(1 - p["beta"])) for p in points]
-    np.testing.assert_allclose(np.sort(centers, axis=0), np.sort(expected, axis=0))
-    assert ticks(axes.xaxis)[:3] == ["0.001", "0.003", "0.01"] or ticks(axes.xaxis)[:2] == ["0.003", "0.01"]
-    (bold,) = [d for d in axes.collections if d.get_linewidth()[0] > 2]
-    np.testing.assert_allclose(bold.get_offsets()[0], expected[result.best().index])
+def test_values_of_a_population_are_those_at_the_start():
+    result = make(None)
+    metrics = {**result.metrics, "current_beta": result.metrics["test_accuracy"]}
+    population = dataclasses.replace(result, metrics=metrics)
+    assert "|beta at the start (log of 1 - beta)|" in written(heat_maps, population)
+    assert "|learning rate (log)|" in written(heat_maps, population)  # which did not change
+    lines = written(parallel_coordinates, population)
+    assert "|learning rate\n(log)|beta\nat the start\n(log of 1 - beta)|" in lines
+    assert f"beta {result.best().point['beta']:g} at the start" in lines.split("bold: ")[1]
+    for draw in DRAW:
+        assert "at the start" not in written(draw, result)
+        assert "at the start" in written(draw, population)
 
 
 # Learning curves.
@@ -142,6 +58,26 @@ def test_ends_of_runs_are_marked():
     title = axes.figure.get_suptitle()
     assert "cross: diverged" in title
     assert "square: pruned" in title
+
+
+def marked(line):
+    return np.flatnonzero(np.asarray(line.get_markevery())).tolist() if line.get_marker() == "o" else []
+
+
+def test_values_that_no_line_reaches_are_dots():
+    result = make("a")
+    assert marked(learning_curves(result, points=[1]).axes[0].lines[-1]) == []
+    result.metrics["test_accuracy"][1, :, 1] = np.nan
+    axes = learning_curves(result, points=[1, 2]).axes
+    grey, blue = axes[0].lines[0], axes[0].lines[-1]
+    assert marked(grey) == marked(blue) == [0]
+    # The band is a bar there.
+    (bar,) = axes[0].collections[1].get_segments()
+    errors = 1 - result.metrics["test_accuracy"][1, :, 0]
+    np.testing.assert_allclose(bar, [[10, q] for q in np.percentile(errors, [75, 25])], rtol=1e-5)
+    single = learning_curves(results.make([[[0.5], [0.6]]], [3])).axes[0]
+    assert marked(single.lines[-1]) == [0]
+    assert ticks(single.xaxis) == ["3"]
 
 
 # Parallel coordinates.
@@ -236,6 +172,14 @@ def test_pareto_of_trained_steps_has_a_dot_for_each_point():
 
 
 # All of them.
+
+
+def test_pictures_are_imported_when_they_are_asked_for():
+    script = (
+        "import sys; from momentum_optax import sweeps; assert 'matplotlib' not in sys.modules; "
+        "assert not hasattr(sweeps, 'picture'); assert sweeps.pictures.heat_maps; assert 'matplotlib' in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
 
 
 @pytest.mark.parametrize("draw", DRAW)

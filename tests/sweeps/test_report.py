@@ -48,6 +48,17 @@ def test_numbers_are_short_but_a_beta_is_not_rounded_to_1():
     assert ["rank", "rate", "beta", "loss", "spread", "diverged"] in lines  # no steps to a loss of 95 %
 
 
+def test_how_runs_were_trained_is_told():
+    result = make([[[0.5, 0.5]], [[0.6, 0.6]]])
+    assert "Strategy" not in printed(result)
+    result.settings["ways"] = [{"strategy": "step", "chunk": 1}]
+    assert "Strategy: step, 1 runs together.\n" in printed(result)
+    timed = [{"step": 3e-6, "map": 2e-6}, {"step": 1e-6}]
+    result.settings["ways"] = [{"strategy": "step", "chunk": 8, "seconds_per_step": seconds} for seconds in timed]
+    expected = "Strategy: step, 8 runs together (microseconds a step of a run, measured: step 2, map 2)."
+    assert expected in " ".join(printed(result).split())
+
+
 def test_the_other_mode_ranks_the_other_way_round():
     result = make([[[0.5, 0.5]], [[0.6, 0.6]]])
     for mode, rate in (("max", "0.2"), ("min", "0.1")):

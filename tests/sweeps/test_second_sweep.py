@@ -6,7 +6,7 @@ import pytest
 
 from momentum_optax import sweeps
 from momentum_optax.sweeps import grid, sweep
-from momentum_optax.sweeps.engine import part
+from momentum_optax.sweeps.engine import preparation
 
 
 def make_trial():
@@ -26,13 +26,13 @@ def run(trial, points, **options):
 
 
 def test_it_is_not_checked_again(monkeypatch):
-    checked, honest = [], part.check
+    checked, honest = [], preparation.check
 
     def check(trial, structure, *rest):
         checked.append(structure)
         return honest(trial, structure, *rest)
 
-    monkeypatch.setattr(part, "check", check)
+    monkeypatch.setattr(preparation, "check", check)
     trial = make_trial()
     first = run(trial, grid(beta=[0.1, 0.5]))
     second = run(trial, grid(beta=[0.2, 0.5]), seeds=[5, 1])

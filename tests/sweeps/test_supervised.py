@@ -150,6 +150,42 @@ def test_any_optimizer_trains_as_by_make_step(kind):
     np.testing.assert_allclose(metrics["test_loss"], tested, rtol=1e-3)
 
 
+def sam(hp, **options):
+    return optax.contrib.sam(optax.sgd(hp["learning_rate"]), optax.sgd(0.1), **options)
+
+
+ASKING = {
+    "nothing": (sam, lambda loss: {}),
+    "gradients elsewhere": (
+        lambda hp: sam(hp, opaque_mode=True),
+        lambda loss: {"grad_fn": lambda w, i: jax.grad(loss)(w)},
+    ),
+    "the objective": (lambda hp: optax.contrib.sophia(hp["learning_rate"]), lambda loss: {"obj_fn": loss}),
+}
+
+
+@pytest.mark.parametrize("kind", ASKING)
+def test_optimizers_that_take_only_what_they_ask_for(kind):
+    optimizer, extra = ASKING[kind]
+    data = line()
+    trial = supervised(
+        ((lambda key: jnp.zeros(3)), (lambda w, x: x @ w)), square, data, optimizer=optimizer, batch_size=10
+    )
+    hyper = {"learning_rate": np.float32(0.05), "beta": np.float32(0.9)}
+    _, last, _, _ = direct.run(trial, POINT | {"learning_rate": 0.05}, steps=6)
+    tx, w = optimizer(hyper), jnp.zeros(3)
+    state = tx.init(w)
+    for rows in trial.plan({}, 0, 6)["rows"]:
+        x, y = (jnp.asarray(values[rows], jnp.float32) for values in data[:2])
+
+        def loss(w, x=x, y=y):
+            return square(x @ w, y).mean()
+
+        updates, state = tx.update(jax.grad(loss)(w), state, w, **extra(loss))
+        w = optax.apply_updates(w, updates)
+    np.testing.assert_allclose(last[0], w, rtol=1e-4)
+
+
 def test_own_params_to_test():
     trial = problem.make_trial(eval_params=lambda memory, params: jax.tree.map(jnp.zeros_like, params))
     *_, metrics = direct.run(trial, POINT, 3)
@@ -184,7 +220,8 @@ BROKEN[4, 1] = np.nan
         (bad(train_targets=np.zeros(59)), {}, ValueError, "same number of samples, at least 1, not 60 and 59"),
         (bad(test_targets=None), {}, ValueError, "data.test_inputs and .* at least 1, not 30 and 0"),
         (bad(test_inputs=np.zeros((30, 5))), {}, ValueError, r"samples of one shape, not \(4,\) and \(5,\)"),
-        (bad(train_inputs=np.array(["a"] * 60)), {}, TypeError, "data.train_inputs must be an array of numbers"),
+        (bad(train_inputs=np.array(["a"] * 60)), {}, TypeError, "train_inputs must be one array of .* not one of <U1"),
+        (bad(test_inputs={"x": np.zeros((30, 4))}), {}, TypeError, "test_inputs must be one array of .* not a dict"),
         (tuple(bad()), {}, TypeError, "data must be a momentum_optax.sweeps.Data, not tuple"),
         (bad(), {"batch_size": 61}, ValueError, "batch_size must be from 1 to 60, the number of .* not 61"),
         (bad(), {"batch_size": 0}, ValueError, "batch_size must be a whole number of at least 1, not 0"),
@@ -199,6 +236,8 @@ def test_bad_arguments_are_named(data, options, error, words):
 def test_bad_functions_are_named():
     with pytest.raises(TypeError, match="loss must be a function of predictions and targets"):
         supervised(MODEL, problem.make_data(), problem.make_data(), optimizer=problem.sgd)
+    with pytest.raises(TypeError, match=r"optimizer must be a function of hyperparameters, such as .* not Gradient"):
+        supervised(MODEL, cross_entropy, problem.make_data(), optimizer=optax.sgd(0.1))
     trial = supervised(MODEL, cross_entropy, problem.make_data(), optimizer=lambda hp: hp["learning_rate"])
     with pytest.raises(TypeError, match=r"optimizer\(hp\) must return an optax.GradientTransformation, not"):
         direct.run(trial, POINT, 1)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax.sharding import Mesh, PartitionSpec
 
 from ..points.reader import Reader
@@ -161,5 +162,6 @@ def _jitted(draw: Callable[..., Any], structure: tuple[tuple[str, Any], ...]) ->
 def _over(f: Callable[..., Any], *trees: Any) -> Any:
     """Maps over the first axes of trees, without a map if there is one entry only."""
     if all(x.shape[0] == 1 for x in jax.tree.leaves(trees)):
-        return jax.tree.map(lambda x: x[None], f(*jax.tree.map(lambda x: x[0], trees)))
+        # Numbers of Python's too, which `vmap` would make arrays of.
+        return jax.tree.map(lambda x: jnp.asarray(x)[None], f(*jax.tree.map(lambda x: x[0], trees)))
     return jax.vmap(f)(*trees)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
+import numpy as np
 
 from ..cores import cpu_count
 from ..values import whole
@@ -34,11 +35,17 @@ class Machine:
           threads: how many; `None` for what suits the devices.
 
         Raises:
-          ValueError: there is no device, or there are threads for several.
+          TypeError: `devices` holds something else.
+          ValueError: there is no device, one is given twice, or there are threads for several.
         """
-        devices = jax.devices() if devices is None else list(devices)
+        given = jax.devices() if devices is None else devices
+        devices = list(given) if np.iterable(given) else []
+        if not np.iterable(given) or not all(isinstance(device, jax.Device) for device in devices):
+            raise TypeError(f"devices must be a list of devices of JAX, such as jax.devices()[:1], not {given!r}.")
         if not devices:
             raise ValueError("devices must hold at least one device; None stands for all.")
+        if len(set(devices)) < len(devices):
+            raise ValueError(f"devices must be different ones, not {devices!r}.")
         team = team_of(devices)
         own = [device for device in devices if device.process_index == jax.process_index()]
         if threads is None:

@@ -3,31 +3,21 @@
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
-from ..points.points import Program
-from ..points.reader import Reader
-from ..trials.checks import check
-from ..trials.fingerprint import of_functions
 from ..trials.trial import Trial
-from .batched import draw
-from .cost import Cost, cost
 from .engine import Engine
 from .lanes import Lanes, arrange, lay_out
 from .machine import Machine
 from .placement import Placement
+from .preparation import CURRENT, Prepared
 from .shared_engine import SharedEngine
 from .shares import Shares
 from .strategy import Choice, Known, Strategy, Way, choose, ways
 from .trainer import Rung, Trainer
-
-CURRENT = "current_"
-"""What the metrics begin with that tell of hyperparameters which change."""
 
 
 @dataclasses.dataclass
@@ -38,21 +28,20 @@ class Part:
       points: which of all points are still trained.
       engine: what trains them.
       choice: how, and why.
-      digest: gives what tells its functions from others.
     """
 
     points: np.ndarray
     engine: SharedEngine
     choice: Choice
-    digest: Callable[[], str]
 
     @property
     def settings(self) -> dict[str, Any]:
         """What to write down."""
-        timed: dict[str, float] = {f"{name}_seconds_per_step": s for name, s in self.choice.seconds.items()}
-        if timed:
-            timed["timing_seconds"] = round(self.choice.timing, 3)
-        return {"strategy": self.choice.way.strategy, "chunk": math.prod(self.engine.lanes.chunk), **timed}
+        found = {"strategy": self.choice.way.strategy, "chunk": math.prod(self.engine.lanes.chunk)}
+        if not self.choice.seconds:
+            return found
+        timing = round(self.choice.timing, 3)
+        return found | {"seconds_per_step": dict(self.choice.seconds), "timing_seconds": timing}
 
     def advance(self, start: int, stop: int, tick: Callable[[int], None], changing: Iterable[str]) -> tuple[Any, Rung]:
         """Trains for a rung.
@@ -91,8 +80,8 @@ class Part:
 
 def begin(
     trial: Trial,
-    program: Program,
-    seeds: Sequence[int],
+    prepared: Prepared,
+    seeds: int,
     folds: int,
     steps: int,
     rung: int,
@@ -100,47 +89,27 @@ def begin(
     strategy: Strategy,
     chunk: int | None,
     decided: Way | None = None,
-    metric: str | None = None,
 ) -> Part:
-    """Draws, lays out and starts the runs of a program.
+    """Lays out and starts the runs of a program.
 
     Args:
       trial: what to run.
-      program: the points.
-      seeds: the seeds.
+      prepared: the program, and what its seeds drew.
+      seeds: how many there are.
       folds: how many folds each seed has, 1 for none.
       steps: how many steps a run makes.
       rung: how many of them make a rung.
       machine: what trains.
       strategy: in what way.
       chunk: how many runs a worker trains at the same time; `None` for what suits it and fits.
-      metric: what will be looked at, to fail before anything is trained if there is no such metric.
       decided: the way that was chosen before, if the sweep is resumed.
 
     Returns:
       The part.
     """
-    team, numbers = machine.team, program.points.arrays()
-    kinds = tuple(program.structure.items()), tuple(numbers), folds
-
-    def prepare() -> tuple[Any, Any, tuple[Any, Any], Cost]:
-        drawn = _stack(jax.device_get([draw(trial, program.structure, seed) for seed in seeds]))
-        items = _stack([trial.plan(Reader(program.structure), seed, steps) for seed in seeds])
-        example = jax.tree.map(lambda x: x[0], drawn), jax.tree.map(lambda x: x[0, 0], items)
-        # Once for each program: a second sweep of a trial, such as a search makes many of, traces nothing.
-        if kinds not in (seen := trial.__dict__.setdefault("_seen", {})):
-            fold = None if folds == 1 else (np.int32(0), folds)
-            checked = check(trial, program.structure, numbers, *example, fold)
-            seen[kinds] = checked, cost(trial, program.structure, numbers, checked.state, example[1])
-        checked, takes = seen[kinds]
-        names = {"train_loss", *checked.metrics}
-        if metric is not None and metric not in names and not metric.startswith(CURRENT):
-            raise KeyError(f"There is no metric {metric!r}; there are {sorted(names)}.")
-        return drawn, items, example, takes
-
-    drawn, items, example, takes = team.together(prepare)
-    rows = len(seeds) * folds
-    hyper = {name: np.tile(values, (rows, 1)) for name, values in numbers.items()}
+    team, program = machine.team, prepared.program
+    rows = seeds * folds
+    hyper = {name: np.tile(values, (rows, 1)) for name, values in program.points.arrays().items()}
     shares = Shares.of(team, rows, len(program.points))
     # From here on, the runs are those of this process.
     runs, (own, _) = shares.each, shares.runs(team.index)
@@ -149,7 +118,7 @@ def begin(
 
     @functools.cache
     def trainer(loop: Any) -> Trainer:
-        return Trainer(trial, program.structure, drawn, items, folds, loop, placement, own)
+        return Trainer(trial, program.structure, prepared.drawn, prepared.items, folds, loop, placement, own)
 
     def lanes(way: Way) -> Lanes:
         if len(workers) > 1:
@@ -166,7 +135,7 @@ def begin(
         these = {name: shares.cut(values)[:rows, :points] for name, values in hyper.items()}
         return Engine(trainer(way.loop), these, layout, placement, machine.threads)
 
-    found = ways(strategy, chunk, machine.on_cpu, takes)
+    found = ways(strategy, chunk, machine.on_cpu, prepared.cost)
     if decided is not None:
         choice = Choice(decided, {})
     elif len(found) == 1:
@@ -181,20 +150,11 @@ def begin(
                 rung=rung,
                 on_cpu=machine.on_cpu,
                 chunk=chunk,
-                cost=takes,
-                known=trial.__dict__.setdefault("_known", {}).setdefault((kinds, placement.mesh), Known()),
+                cost=prepared.cost,
+                known=trial.__dict__.setdefault("_known", {}).setdefault((prepared.kinds, placement.mesh), Known()),
             )
         )
     whole = SharedEngine(team.together(lambda: engine(choice.way)), hyper, shares)
     if chunk is None and decided is None:
         whole.fit(rung)
-    digest = functools.partial(of_functions, trial, program.structure, numbers, *example)
-    return Part(np.asarray(program.indices), whole, choice, digest)
-
-
-def _stack(trees: Sequence[Any]) -> Any:
-    def leaf(*x: Any) -> Any:
-        # NumPy knows no random keys.
-        return jnp.stack(x) if jnp.issubdtype(x[0].dtype, jax.dtypes.prng_key) else np.stack(x)
-
-    return jax.tree.map(leaf, *trees)
+    return Part(np.asarray(program.indices), whole, choice)

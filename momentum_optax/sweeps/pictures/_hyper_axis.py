@@ -23,10 +23,11 @@ class HyperAxis:
         do, the one on which the values lie most evenly.
       values: the different values, in the order of the axis; `None` comes first, for where there is no such
         hyperparameter.
+      changes: whether runs change the hyperparameter, so that the values are those at the start.
     """
 
-    def __init__(self, name: str, values: Sequence[Any]):
-        self.name = name
+    def __init__(self, name: str, values: Sequence[Any], changes: bool = False):
+        self.name, self.changes = name, changes
         known = list(dict.fromkeys(value for value in values if value is not None))
         self.kind = _kind(known)
         known = known if self.kind == "choice" else sorted(known)
@@ -39,7 +40,8 @@ class HyperAxis:
     def label(self) -> str:
         """What to write beside the axis."""
         name = words(self.name)
-        return name + {"one-minus-log": f" (log of 1 - {name})", "log": " (log)"}.get(self.kind, "")
+        scale = {"one-minus-log": f" (log of 1 - {name})", "log": " (log)"}.get(self.kind, "")
+        return name + (" at the start" if self.changes else "") + scale
 
     def at(self, value: Any) -> float:
         """Where a value lies."""

@@ -19,7 +19,10 @@ class MetricAxis:
       metric: its name.
       mode: whether larger or smaller is better.
       kind: `"accuracy"` for one whose name says so: logarithmic in the error, so that 97 % and 98 % can be told apart
-        as well as 50 % and 70 %; `"log"` for positive numbers that differ fivefold; else `"linear"`.
+        as well as 50 % and 70 %; `"log"` for positive numbers that differ fivefold, or a hundredfold beside zeros,
+        which lie where the least of the others does; else `"linear"`.
+      clipped: whether the worst losses share a colour.
+      zeros: whether there are zeros on a logarithmic axis.
     """
 
     def __init__(self, metric: str, mode: Mode, values: np.ndarray, least_error: float = 0.001):
@@ -30,8 +33,9 @@ class MetricAxis:
         if "accuracy" in metric and mode == "max" and within:
             self.kind = "accuracy"
             self._low = max(float(1 - found.max()), least_error) if found.size else 0.01
-        elif found.size and found.min() > 0 and found.max() >= 5 * found.min():
+        elif _spans_decades(found):
             self.kind = "log"
+            self._low = float(found[found > 0].min())
         else:
             self.kind = "linear"
         shown = self.shown(found) if found.size else np.array([0.01, 1.0])
@@ -40,11 +44,17 @@ class MetricAxis:
         most = float(np.quantile(shown, 0.8, method="lower")) if mode == "min" else self._ends[1]
         self._bulk = (self._ends[0], most if most > self._ends[0] else self._ends[1])
         self.clipped = self._bulk[1] < self._ends[1]
+        self.zeros = self.kind == "log" and bool((found == 0).any())
 
     @property
     def label(self) -> str:
         """What to write beside the axis."""
         return words(self.metric) + ("" if self.mode == "max" else " (lower is better)")
+
+    @property
+    def note(self) -> str:
+        """What to write below the label: where the zeros are."""
+        return f"\n0 drawn at {self._low:.2g}" if self.zeros else ""
 
     @property
     def falls(self) -> bool:
@@ -62,8 +72,10 @@ class MetricAxis:
         return LogNorm(low, high, clip=True) if self.kind == "log" else Normalize(low, high, clip=True)
 
     def shown(self, values: Any) -> Any:
-        """What is drawn for a value: for an accuracy its error."""
-        return np.maximum(1 - values, self._low) if self.kind == "accuracy" else values
+        """What is drawn for a value: for an accuracy its error; no zeros where they have no logarithm."""
+        if self.kind == "linear":
+            return values
+        return np.maximum(1 - values if self.kind == "accuracy" else values, self._low)
 
     def cmap(self, best: str = "bright") -> Colormap:
         """Colours whose brightness tells the order without the hue."""
@@ -107,4 +119,12 @@ class MetricAxis:
             axis.axes.set(**{f"{axis.axis_name}scale": "log"})
         axis.axes.set(**{f"{axis.axis_name}lim": (high, low) if self.kind == "accuracy" else (low, high)})
         set_ticks(axis, self.ticks(low, high))
-        axis.set_label_text(self.label)
+        axis.set_label_text(self.label + self.note)
+
+
+def _spans_decades(found: np.ndarray) -> bool:
+    """Whether a logarithm tells numbers apart that are alike without; it costs the zeros their place."""
+    positive = found[found > 0]
+    if not positive.size or found.min() < 0:
+        return False
+    return bool(positive.max() >= (5 if positive.size == found.size else 100) * positive.min())

@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ..engine.preparation import CURRENT
 from ..results.best import Mode, Statistic, check_metric, check_mode, order, scores
 from ..results.results import SweepResult
 from ._axes import short, words
@@ -58,6 +59,11 @@ def chosen(
     return metric, mode, [index for index in ranked if first[method_of(result.points[index])] == index]
 
 
+def changes(result: SweepResult, name: str) -> bool:
+    """Whether a population changed a hyperparameter; a point has what it was at the start."""
+    return CURRENT + name in result.metrics
+
+
 def describe(result: SweepResult, index: int, *, method: bool = True) -> str:
     """A point in a few words, such as `nesterov: learning rate 0.1, beta 0.9`; what all points share is left out."""
     point = result.points[index]
@@ -65,6 +71,8 @@ def describe(result: SweepResult, index: int, *, method: bool = True) -> str:
     names = [name for name in point if name != "method" and (name in varied or not varied)]
     name = method_of(point) if method else ""
     text = ", ".join(f"{words(name)} {short(point[name])}" for name in names if point[name] is not None)
+    if text and any(changes(result, name) for name in names):
+        text += " at the start"
     return f"{name}: {text}" if name and text else name or text
 
 

@@ -8,14 +8,17 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from ..results.best import Mode, check_metric, check_mode, order, scores
+from ..results.best import Mode, Scores, check_metric, check_mode, order, scores
 from ..results.results import SweepResult
 from ._axes import edges, set_ticks, words
 from ._hyper_axis import HyperAxis
 from ._metric_axis import MetricAxis
-from ._points import method_of, methods, over, panels
+from ._points import changes, method_of, methods, over, panels
 
 Over = Literal["best", "mean"]
+
+EXTEND: Any = {(False, False): "neither", (True, False): "min", (False, True): "max", (True, True): "both"}
+"""Which ends of the colours stand for values beyond too, by whether the lower and the upper one do."""
 
 
 def heat_maps(
@@ -30,7 +33,9 @@ def heat_maps(
     """The median of a metric over seeds (and folds), one panel for each method; brighter is better.
 
     The colour of an accuracy is logarithmic in the error. A cell is hatched where a run diverged, and crossed out where
-    all did. The best cell of a panel that kept all its runs has a frame. Points that form no grid are drawn as dots.
+    all did; a square is where one was stopped early. The best cell of a panel that kept all its runs has a frame:
+    one trained longer is better, see `best.best`. Points that form no grid are drawn as dots. Hyperparameters that a
+    population changes are shown as they were at the start.
 
     Args:
       result: the sweep.
@@ -53,7 +58,6 @@ def heat_maps(
         raise ValueError(f"over_others must be 'best' or 'mean', not {over_others!r}.")
     x, y = _pick(result, x, y)
     found = scores(result, metric)
-    lost = result.diverged.reshape(len(result.points), -1)
     ranked = order(found, mode, found.cost)
     shade = MetricAxis(metric, mode, found.value, least_error=0.002)
     names = methods(result)
@@ -62,10 +66,10 @@ def heat_maps(
     for axes, name in zip(grid, names, strict=True):
         part = [int(i) for i in ranked if method_of(result.points[i]) == name and x in result.points[i]]
         if part:
-            _panel(axes, result, part, (x, y), found.value, lost, shade, over_others)
+            _panel(axes, result, part, (x, y), found, shade, over_others)
         axes.set_title(name)
     image = ScalarMappable(shade.norm, shade.cmap())
-    bar = figure.colorbar(image, ax=grid, extend="max" if shade.clipped else "neither")
+    bar = figure.colorbar(image, ax=grid, extend=EXTEND[shade.zeros, shade.clipped])
     bar.set_label(f"{shade.label}, median over {over(result)}")
     assert shade.norm.vmin is not None
     assert shade.norm.vmax is not None
@@ -74,7 +78,9 @@ def heat_maps(
         bar.ax.invert_yaxis()
     others = [n for n in result.names if n not in ("method", x, y) and len({p.get(n) for p in result.points}) > 1]
     state = f"shown: the {over_others} over {', '.join(map(words, others))}\n" if others else ""
-    figure.suptitle(f"{state}hatched: some runs diverged; crossed out: all did; framed: best", fontsize="medium")
+    stopped = "\nsquare: stopped early, ranked below those trained longer" if found.pruned.any() else ""
+    marks = f"hatched: some runs diverged; crossed out: all did; framed: best{stopped}"
+    figure.suptitle(state + marks, fontsize="medium")
     return figure
 
 
@@ -97,22 +103,26 @@ def _panel(
     result: SweepResult,
     part: list[int],
     names: tuple[str, str | None],
-    value: np.ndarray,
-    diverged: np.ndarray,
+    found: Scores,
     shade: MetricAxis,
     over_others: Over,
 ) -> None:
     """Draws one method; `part` are its points, the best first."""
     x, y = names
-    across = HyperAxis(x, [result.points[i][x] for i in part])
-    down = HyperAxis(y, [result.points[i][y] for i in part]) if y and all(y in result.points[i] for i in part) else None
+    points = [result.points[i] for i in part]
+    across = HyperAxis(x, [p[x] for p in points], changes(result, x))
+    down = HyperAxis(y, [p[y] for p in points], changes(result, y)) if y and all(y in p for p in points) else None
     cells: dict[tuple[Any, Any], list[int]] = {}
     for i in part:
         cells.setdefault((result.points[i][x], result.points[i][y] if y and down else None), []).append(i)
     if over_others == "best":
         cells = {key: indices[:1] for key, indices in cells.items()}
-    # key: (value, share of diverged runs)
-    content = {k: (_mean(value[i]), float(diverged[i].mean())) for k, i in cells.items()}
+    runs = result.diverged[0].size
+    # key: (value, share of diverged runs, whether stopped early)
+    content = {
+        k: (_mean(found.value[i]), float(found.diverged[i].mean()) / runs, bool(found.pruned[i].any()))
+        for k, i in cells.items()
+    }
     across.dress(axes.xaxis)
     if len(across.ticks()) > 9:
         axes.tick_params("x", rotation=45)
@@ -123,9 +133,10 @@ def _panel(
         axes.set_ylabel(f"(no {words(y)})" if y else "")
     rows = down.values if down else [None]
     grid = len(cells) >= 0.5 * len(rows) * len(across.values)
-    whole = [key for key, (number, lost) in content.items() if lost == 0 and np.isfinite(number)]
+    whole = [key for key, (number, lost, _) in content.items() if lost == 0 and np.isfinite(number)]
     if over_others == "mean":  # else they are in order already
-        whole.sort(key=lambda k: content[k][0], reverse=shade.mode == "max")
+        sign = -1 if shade.mode == "max" else 1
+        whole.sort(key=lambda k: (-found.reached[cells[k]].min(), sign * content[k][0]))
     best = whole[0] if whole else None
     (_cells if grid else _dots)(axes, content, best, across, down, shade)
 
@@ -141,7 +152,8 @@ def _cells(axes: Axes, content: Any, best: Any, across: HyperAxis, down: HyperAx
         width, height = right[j + 1] - right[j], top[i + 1] - top[i]
         axes.add_patch(Rectangle((right[j], top[i]), width, height, fill=False, **style))
 
-    for (a, b), (number, lost) in content.items():
+    corners = []
+    for (a, b), (number, lost, stopped) in content.items():
         i, j = rows.index(b), across.values.index(a)
         shown[i, j] = shade.shown(number)
         finite = bool(np.isfinite(number))
@@ -149,6 +161,8 @@ def _cells(axes: Axes, content: Any, best: Any, across: HyperAxis, down: HyperAx
         ink = "black" if np.dot(color[:3], [0.3, 0.59, 0.11]) > 0.45 else "white"
         if lost:
             box(i, j, hatch="xxx" if lost == 1 else "//", edgecolor=ink, alpha=0.5, linewidth=0, zorder=2)
+        if stopped:
+            corners.append((0.84 * right[j] + 0.16 * right[j + 1], 0.84 * top[i + 1] + 0.16 * top[i]))
         if finite and max(shown.shape) <= 13:
             style: dict[str, Any] = {"color": ink}
             # A plain ground, so that a hatch does not run through the number.
@@ -156,6 +170,11 @@ def _cells(axes: Axes, content: Any, best: Any, across: HyperAxis, down: HyperAx
             text = f"{100 * number:.1f}" if shade.kind == "accuracy" else f"{number:.2g}"
             axes.text(at[0][j], at[1][i], text, ha="center", va="center", fontsize=7, **style)
     axes.pcolormesh(right, top, shown, norm=norm, cmap=cmap, edgecolor="white", linewidth=0.5)
+    if corners:
+        # A seventh of a cell; all cells together are about 330 by 260 pt.
+        side = np.clip(min(330 / len(at[0]), 260 / len(at[1])) / 7, 2, 6)
+        style = {"facecolor": "white", "edgecolor": "black", "linewidth": 0.8, "zorder": 2.5}
+        axes.scatter(*np.transpose(corners), s=side**2, marker="s", **style)
     if best is not None:
         i, j = rows.index(best[1]), across.values.index(best[0])
         box(i, j, edgecolor="white", linewidth=4.5, zorder=3)
@@ -165,7 +184,7 @@ def _cells(axes: Axes, content: Any, best: Any, across: HyperAxis, down: HyperAx
 def _dots(axes: Axes, content: Any, best: Any, across: HyperAxis, down: HyperAxis | None, shade: MetricAxis) -> None:
     axes.set_facecolor("0.8")
     at = np.array([(across.at(a), down.at(b) if down else 0.0) for a, b in content])
-    numbers, lost = np.array(list(content.values())).T
+    numbers, lost, stopped = np.array(list(content.values())).T
     alive, framed = np.isfinite(numbers), np.array([key == best for key in content])
     size = float(np.clip(25_000 / len(at), 25, 130))
     axes.scatter(*at[~alive].T, s=size / 2, marker="x", color="0.15", zorder=2)
@@ -174,8 +193,10 @@ def _dots(axes: Axes, content: Any, best: Any, across: HyperAxis, down: HyperAxi
         (alive & ~framed & (lost > 0), {"s": size, "linewidth": 0.6, "zorder": 3, "hatch": "/////"}),
         (alive & framed, {"s": 130, "linewidth": 2.5, "zorder": 4}),
     ):
-        colors = shade.cmap()(shade.norm(shade.shown(numbers[which])))
-        axes.scatter(*at[which].T, color=colors, edgecolor="black", **style)
+        for marker, of in (("o", which & (stopped == 0)), ("s", which & (stopped > 0))):
+            if of.any():
+                colors = shade.cmap()(shade.norm(shade.shown(numbers[of])))
+                axes.scatter(*at[of].T, color=colors, marker=marker, edgecolor="black", **style)
 
 
 def _mean(values: np.ndarray) -> float:

@@ -8,14 +8,15 @@ from ..results.best import Mode, check_metric, check_mode, order, scores
 from ..results.results import SweepResult
 from ._hyper_axis import HyperAxis
 from ._metric_axis import MetricAxis
-from ._points import describe, over
+from ._points import changes, describe, over
 
 
 def parallel_coordinates(result: SweepResult, metric: str | None = None, *, mode: Mode | None = None) -> Figure:
     """A line for each point through an axis for each hyperparameter, and one for the metric at the right.
 
     Darker is better, and the best point's line is bold. A point of which a run diverged is dashed; one of which all did
-    ends before the metric. Hyperparameters that all points share have no axis.
+    ends before the metric. Hyperparameters that all points share have no axis; those that a population changes are
+    shown as they were at the start.
 
     Args:
       result: the sweep.
@@ -33,7 +34,7 @@ def parallel_coordinates(result: SweepResult, metric: str | None = None, *, mode
     found = scores(result, metric)
     ranked = [int(index) for index in order(found, mode, found.cost)]
     varied = [n for n in result.names if len({p.get(n) for p in result.points}) > 1] or list(result.names[:1])
-    columns = [HyperAxis(name, [point.get(name) for point in result.points]) for name in varied]
+    columns = [HyperAxis(name, [p.get(name) for p in result.points], changes(result, name)) for name in varied]
     shade = MetricAxis(metric, mode, found.value)
     figure = Figure(figsize=(1.9 * (len(columns) + 1) + 1.2, 4.6), layout="constrained")
     axes = figure.subplots()
@@ -58,7 +59,8 @@ def parallel_coordinates(result: SweepResult, metric: str | None = None, *, mode
     for place, column in enumerate(columns):
         _axis(axes, place, _ticks(column))
     _axis(axes, len(columns), ticks)
-    axes.set_xticks(range(len(columns) + 1), [c.label.replace(" (", "\n(") for c in columns] + [shade.label])
+    labels = [c.label.replace(" at the start", "\nat the start").replace(" (", "\n(") for c in columns]
+    axes.set_xticks(range(len(columns) + 1), [*labels, shade.label + shade.note])
     axes.tick_params("x", length=0, pad=8)
     axes.set(xlim=(-0.35, len(columns) + 0.25), ylim=(-0.04, 1.04), yticks=[])
     axes.spines[:].set_visible(False)

@@ -1,8 +1,10 @@
 """The results of a sweep, put before a reader: a table on the terminal, files and pictures in a folder."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from statistics import median
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -84,6 +86,8 @@ def print_table(
         f"{name} is the median over {'seeds and folds' if result.folds else 'seeds'} and spread the range; "
         f"{int(result.diverged.sum())} of {result.diverged.size} runs diverged{stopped}."
     )
+    if ways := result.settings.get("ways"):
+        console.print(_how(ways))
 
 
 def write(
@@ -134,6 +138,16 @@ def pictures(
         name: lambda path, draw=draw: draw(result, metric=metric, mode=mode).savefig(path, dpi=150)
         for name, draw in PICTURES.items()
     }
+
+
+def _how(ways: Sequence[Mapping[str, Any]]) -> str:
+    """How the runs of some programs were trained, and what was measured to find that out."""
+    found = dict.fromkeys(f"{way['strategy']}, {way['chunk']} runs together" for way in ways)
+    timed: dict[str, list[float]] = {}
+    for name, seconds in (item for way in ways for item in way.get("seconds_per_step", {}).items()):
+        timed.setdefault(name, []).append(1e6 * seconds)
+    times = ", ".join(f"{name} {median(values):.3g}" for name, values in timed.items())
+    return f"Strategy: {'; '.join(found)}{times and f' (microseconds a step of a run, measured: {times})'}."
 
 
 def _cell(column: str, value: object, metric: str) -> str:

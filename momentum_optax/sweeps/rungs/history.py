@@ -1,5 +1,6 @@
 """What the runs of a sweep have shown so far."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -73,9 +74,10 @@ class History:
         Args:
           rung: which points, and what they showed; of each program.
         """
-        start = self.step
+        start, empty = self.step, self._empty(rung)
         for points, (losses, metrics) in rung:
-            self._mark(points, losses, metrics, start)
+            telling = {name: values for name, values in metrics.items() if name not in empty}
+            self._mark(points, losses, telling, start)
             with np.errstate(invalid="ignore", over="ignore"):
                 found = {"train_loss": losses.mean(-1), **metrics}
             for name, values in found.items():
@@ -96,7 +98,7 @@ class History:
         It is minus infinity for runs that have diverged, and after the end of those that were stopped.
         """
         values = self.metrics[metric][..., : self.done].astype(np.float64)
-        return np.where(np.isnan(values), -np.inf, values if mode == "max" else -values)
+        return np.where(np.isfinite(values), values if mode == "max" else -values, -np.inf)
 
     def record(self) -> Record:
         """The latest evaluation and what became of the runs, for `restore`; copies, for all this goes on changing."""
@@ -133,6 +135,20 @@ class History:
             "pruned_at": runs(np.broadcast_to(self.pruned_at, shape)).copy(),
             "cost": runs(np.broadcast_to(self.cost, shape)).copy(),
         }
+
+    def _empty(self, rung: Sequence[tuple[np.ndarray, Rung]]) -> set[str]:
+        """The metrics that were never finite for any run, although losses are; with a warning."""
+        if not any(np.isfinite(losses).all(-1).any() for _, (losses, _) in rung):
+            return set()
+        ever = {name for name, values in self.metrics.items() if np.isfinite(values).any()}
+        ever |= {name for _, (_, metrics) in rung for name, values in metrics.items() if np.isfinite(values).any()}
+        empty = {name for _, (_, metrics) in rung for name in metrics} - ever
+        for name in sorted(empty - self.metrics.keys()):
+            warnings.warn(
+                f"The metric {name!r} is infinite or NaN for all runs: it does not tell which of them diverged.",
+                stacklevel=2,
+            )
+        return empty
 
     def _mark(self, points: np.ndarray, losses: np.ndarray, metrics: Mapping[str, np.ndarray], start: int) -> None:
         """Notes, for runs not yet diverged, the first step (from 1) after which something is not finite."""

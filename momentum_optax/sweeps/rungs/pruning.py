@@ -221,6 +221,10 @@ class MedianStopping:
         return _describe(self)
 
 
+PATIENT = (SuccessiveHalving, Hyperband, MedianStopping)
+"""Rules that stop no point before `min_steps`."""
+
+
 def _prepare(step: int, min_steps: int, scores: np.ndarray, alive: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The scores, and a copy of `alive`, from `min_steps` on without those that diverged."""
     scores, alive = np.asarray(scores, np.float64), np.array(alive, bool)

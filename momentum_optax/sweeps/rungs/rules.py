@@ -14,7 +14,7 @@ from ..results.best import Mode, check_metric, check_mode
 from ..storage.checkpoint import Checkpoint
 from .history import History, Record
 from .population import Population
-from .pruning import Pruning
+from .pruning import PATIENT, Pruning
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,12 +38,12 @@ class Rules:
         """The hyperparameters that change while runs train."""
         return () if self.population is None else self.population.scales.keys()
 
-    def check(self, programs: Sequence[Program], rung: int) -> None:
+    def check(self, programs: Sequence[Program], stops: Sequence[int]) -> None:
         """Checks that there are no contradictions.
 
         Args:
           programs: all points.
-          rung: how many steps make a rung.
+          stops: after how many steps the evaluations take place.
 
         Raises:
           TypeError: there is something that cannot decide.
@@ -54,15 +54,29 @@ class Rules:
                 raise TypeError(f"{name} must be a `{kind.__name__}`, not {value!r}.")
         if self.mode is not None:
             check_mode("", self.mode)
+        # Rules are not asked after the last evaluation.
+        last = max(stops[:-1], default=0)
+        if self.pruning is not None:
+            if self.population is not None:
+                raise ValueError(
+                    "Give pruning or population, not both: a population replaces its worst members itself."
+                )
+            least = self.pruning.min_steps if isinstance(self.pruning, PATIENT) else 1
+            if last < least:
+                raise ValueError(
+                    f"pruning: {self.pruning!r} would never stop a point. It needs an evaluation, other than the last, "
+                    f"after at least {least} steps; with steps={stops[-1]} and evaluate_every={stops[0]} the last but "
+                    f"one is after {last}."
+                )
         if self.population is None:
             return
-        if self.pruning is not None:
-            raise ValueError("Give pruning or population, not both: a population replaces its worst members itself.")
-        if self.population.every % rung:
+        every = self.population.every
+        if every % stops[0]:
             raise ValueError(
-                f"population: it changes every {self.population.every} steps, which must be a multiple of "
-                f"evaluate_every={rung}."
+                f"population: it changes every {every} steps, which must be a multiple of evaluate_every={stops[0]}."
             )
+        if every > last:
+            raise ValueError(f"population: it changes every {every} steps, which must be fewer than steps={stops[-1]}.")
         for program in programs:
             self.population.check(program.points.names, len(program.points))
 
@@ -76,7 +90,7 @@ class Rules:
         scores = np.median(self.scores(history), axis=0).max(axis=1)
         smaller = check_mode(check_metric(history, self.metric), self.mode) == "min"
         value = float(scores.max())
-        return (-value if smaller else value) if np.isfinite(value) else np.nan, int(scores.argmax())
+        return (0.0 - value if smaller else value) if np.isfinite(value) else np.nan, int(scores.argmax())
 
     def decide(self, history: History, parts: Sequence[Part]) -> None:
         """Stops points, or changes populations, after an evaluation."""

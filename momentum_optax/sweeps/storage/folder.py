@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .identity import IDENTITY
 from .saving import write_files
 
 if TYPE_CHECKING:
@@ -117,6 +118,11 @@ def load(folder: str | Path) -> "SweepResult":
     try:
         text = (folder / "sweep.json").read_text(encoding="utf-8")
     except FileNotFoundError as error:
+        if (folder / IDENTITY).exists():
+            raise FileNotFoundError(
+                f"{folder} holds a sweep that is not finished, but under way or stopped. "
+                f"`momentum-optax report {folder}` shows what it has found so far; the call that began it goes on."
+            ) from error
         raise FileNotFoundError(f"{folder} holds no finished sweep, for it has no sweep.json.") from error
     try:
         description = json.loads(text)

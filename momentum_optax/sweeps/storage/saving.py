@@ -46,14 +46,19 @@ def check_writable(folder: str | Path, names: Iterable[str] = ()) -> None:
       OSError: it is a file, or neither it nor its nearest existing parent can be written, or a folder is in the
         place of one of the files.
     """
-    folder = Path(folder).absolute()
-    _refuse_folders(folder, names)
-    while not folder.exists():
-        folder = folder.parent
-    if not folder.is_dir():
-        raise NotADirectoryError(f"{folder} is a file, not a folder")
-    with tempfile.TemporaryFile(dir=folder):
-        pass
+    found = Path(folder).absolute()
+    try:
+        _refuse_folders(found, names)
+        while not found.exists():
+            found = found.parent
+        if not found.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, f"{found} is a file, not a folder")
+        with tempfile.TemporaryFile(dir=found):
+            pass
+    except OSError as error:
+        named = type(error)(f"folder={str(folder)!r} cannot be written ({error.strerror or error}); give one that can.")
+        named.strerror = error.strerror  # for who names the folder in another way, as the command line does
+        raise named from error
 
 
 def _refuse_folders(folder: Path, names: Iterable[str]) -> None:

@@ -62,26 +62,33 @@ class SharedStore:
         shown = self._team.first(look)
         return shown if found is None else found
 
-    def settle(self, ways: Sequence[Any], digests: Callable[[], list[str]]) -> None:
-        """Notes what must be the same when the sweep goes on, and checks that it is.
+    def recognize(self, fingerprints: Callable[[], list[dict[str, str]]]) -> None:
+        """Notes what tells the functions of the trial from others, or checks that they are those of the folder.
 
         Args:
-          ways: how each program is trained.
-          digests: gives what tells its functions from others.
+          fingerprints: gives it, of each program.
 
         Raises:
-          ValueError: the functions of the trial are others than those of the folder.
+          ValueError: the folder is that of a sweep with another trial.
         """
         if self.folder is None:
             return
-        programs = {"jax": jax.__version__, "digests": self._team.first(digests)}
-        before = self.notes.get("programs", programs)
-        if before["jax"] == jax.__version__ and before != programs:
+        programs = {"jax": jax.__version__, "fingerprints": self._team.first(fingerprints)}
+        before = self.notes.get("programs")
+        if before is None or before["jax"] != programs["jax"]:
+            self.note(programs=programs)
+            return
+        pairs = zip(before["fingerprints"], programs["fingerprints"], strict=True)
+        other = dict.fromkeys(part for old, new in pairs for part in new if new[part] != old[part])
+        if other:
             raise ValueError(
-                f"The folder {self.folder} is that of a sweep with another trial: its model, loss or optimizer is not "
+                f"The folder {self.folder} is that of a sweep with another trial: its {' and its '.join(other)} is not "
                 "the one given now. Give another folder, or delete this one."
             )
-        self._team.first(lambda: self._store and self._store.note(ways=ways, programs=programs))
+
+    def note(self, **values: Any) -> None:
+        """Notes something, see `Store.note`."""
+        self._team.first(lambda: self._store and self._store.note(**values))
 
     def save(self, rung: int, snapshot: Callable[[], tuple[Any, Record]]) -> None:
         """Keeps what a rung found, and the states after it, see `Store.save`, while the sweep goes on.

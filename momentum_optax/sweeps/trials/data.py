@@ -47,7 +47,9 @@ def checked(data: Data) -> Data:
 
 def _check_numbers(name: str, values: np.ndarray) -> None:
     if not (jnp.issubdtype(values.dtype, jnp.number) or values.dtype == np.bool_):
-        raise TypeError(f"data.{name} must be an array of numbers or booleans, not of {values.dtype}.")
+        # NumPy wraps what is no array, such as a dictionary of several.
+        found = f"one of {values.dtype}" if values.ndim else f"a {type(values.item()).__name__}"
+        raise TypeError(f"data.{name} must be one array of numbers or booleans, not {found}.")
     if jnp.issubdtype(values.dtype, jnp.inexact) and (bad := ~np.isfinite(values)).any():
         where = tuple(int(i) for i in np.argwhere(bad)[0])
         raise ValueError(

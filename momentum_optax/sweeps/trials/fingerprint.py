@@ -1,10 +1,11 @@
 """What tells the functions and the data of one trial from those of another."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from ..points.reader import Reader
@@ -15,14 +16,19 @@ def of_data(data: Any) -> str:
     """A digest of a tree of arrays."""
     found = hashlib.sha256()
     for path, leaf in jax.tree_util.tree_flatten_with_path(data)[0]:
-        array = np.ascontiguousarray(leaf)
+        is_key = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+        array = np.ascontiguousarray(jax.random.key_data(leaf) if is_key else leaf)
         found.update(f"{jax.tree_util.keystr(path)} {array.shape} {array.dtype}".encode())
         found.update(array.tobytes())
     return found.hexdigest()
 
 
-def of_functions(trial: Trial, structure: Mapping[str, Any], hyper: Iterable[str], drawn: Any, item: Any) -> str:
-    """A digest of the program that a run is, which changes with the model, the loss and the optimizer, and with JAX.
+def fingerprint(
+    trial: Trial, structure: Mapping[str, Any], hyper: Iterable[str], drawn: Any, item: Any, items: Any
+) -> dict[str, str]:
+    """Digests of what a run is made of, by what a reader would call it; they change with JAX, too.
+
+    What is drawn is told by the program that draws it, for other machines round it in another way.
 
     Args:
       trial: the trial.
@@ -30,9 +36,10 @@ def of_functions(trial: Trial, structure: Mapping[str, Any], hyper: Iterable[str
       hyper: the names of the others.
       drawn: what one seed draws.
       item: what one step consumes.
+      items: what all steps of all seeds consume.
 
     Returns:
-      The digest.
+      The digests.
     """
 
     def run(numbers: Any, drawn: Any, item: Any, data: Any) -> Any:
@@ -40,6 +47,16 @@ def of_functions(trial: Trial, structure: Mapping[str, Any], hyper: Iterable[str
         state, loss = trial.step(given, trial.init(given, drawn), trial.fetch(data, item))
         return loss, trial.evaluate(given, state, data)
 
+    def draw(key: Any) -> Any:
+        return trial.draw(Reader(structure), key)
+
     numbers = {name: jax.ShapeDtypeStruct((), np.float32) for name in hyper}
-    text = jax.jit(run).lower(numbers, drawn, item, trial.data).as_text()
-    return hashlib.sha256(text.encode()).hexdigest()
+    return {
+        "initial params": _of_program(draw, jax.random.key(0)),
+        "order of the data": of_data(items),
+        "model, loss or optimizer": _of_program(run, numbers, drawn, item, trial.data),
+    }
+
+
+def _of_program(function: Callable[..., Any], *arguments: Any) -> str:
+    return hashlib.sha256(jax.jit(function).lower(*arguments).as_text().encode()).hexdigest()

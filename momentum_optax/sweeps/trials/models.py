@@ -60,6 +60,14 @@ class Network(NamedTuple):
     test: Callable[[Any, Any, Any], Any]
 
 
+def check_model(model: Any) -> None:
+    """Raises what `network` raises of a model that is of no kind that is known, as far as nothing must be built."""
+    if isinstance(model, tuple):
+        _functions(model)
+    elif not isinstance(model, _flax().linen.Module):
+        _wanted(model)
+
+
 def network(model: Any, hyper: Hyper, inputs: np.ndarray) -> Network:
     """The functions of a model.
 
@@ -77,17 +85,9 @@ def network(model: Any, hyper: Hyper, inputs: np.ndarray) -> Network:
     """
     if isinstance(model, tuple):
         return _functions(model)
-    try:
-        from flax import linen, nnx
-    except ImportError as error:
-        raise ImportError('A Flax model needs Flax: pip install ".[sweep]" in a clone') from error
+    linen, nnx = _flax().linen, _flax().nnx
     if isinstance(model, linen.Module):
         return _linen(model, inputs)
-    if isinstance(model, nnx.Module):
-        raise TypeError(
-            f"model is a {type(model).__name__} that exists already; every seed draws its own. Give what builds it: "
-            f"lambda rngs: {type(model).__name__}(..., rngs=rngs)."
-        )
     wanted = _wanted(model)
     given = {"hp": Structure(hyper)} if "hp" in wanted else {}
     if "rngs" in wanted:
@@ -103,8 +103,22 @@ def network(model: Any, hyper: Hyper, inputs: np.ndarray) -> Network:
     )
 
 
+def _flax() -> Any:
+    try:
+        import flax.linen
+        import flax.nnx
+    except ImportError as error:
+        raise ImportError('A Flax model needs Flax: pip install ".[sweep]" in a clone') from error
+    return flax
+
+
 def _wanted(model: Any) -> list[str]:
     """Which of `rngs` and `hp` a builder takes."""
+    if isinstance(model, _flax().nnx.Module):
+        raise TypeError(
+            f"model is a {type(model).__name__} that exists already; every seed draws its own. Give what builds it: "
+            f"lambda rngs: {type(model).__name__}(..., rngs=rngs)."
+        )
     if not callable(model):
         raise TypeError(
             "model must be a function that builds a Flax module, a flax.linen.Module, or two functions (init, apply), "

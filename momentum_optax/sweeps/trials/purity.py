@@ -35,7 +35,8 @@ _CLOSED = (*_PLAIN, type, types.ModuleType, jax.Array, Tracer)
 def trace(name: str, function: Callable[..., Any], call: Callable[..., Any], *arguments: Any) -> Any:
     """Traces a function twice, which computes and compiles nothing, and fails if it is not pure.
 
-    The program must be the same both times, and nothing outside of the function may change.
+    The program must be the same both times, and nothing outside of the function may change that it refers to. What it
+    prints, or writes to a file, is not seen.
 
     Args:
       name: of the function, for messages.

@@ -1,6 +1,7 @@
 """A trial from a model, a loss, data and an optimizer."""
 
 import functools
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -16,7 +17,7 @@ from ..values import whole
 from . import folds
 from .data import Data, checked
 from .losses import Score, accuracy, mean
-from .models import Network, Structure, network
+from .models import Network, Structure, check_model, network
 from .trial import Hyper, Trial
 
 
@@ -52,7 +53,8 @@ def supervised(
       loss: `(predictions, targets) -> losses`, one for each sample, `[batch]`, for example `cross_entropy`. A loss that
         averages by itself will do where all samples count: without folds, and if `batch_size` divides the samples.
       data: what to train and test on; moved to the devices once, for all runs.
-      optimizer: `hyper -> optax optimizer`, for example `lambda hp: optax.sgd(hp["learning_rate"], hp["beta"])`.
+      optimizer: `hyper -> optax optimizer`, for example `lambda hp: optax.sgd(hp["learning_rate"], hp["beta"])`. Its
+        update is given what it asks for of `value`, `grad`, `value_fn`, `obj_fn`, `grad_fn` and `previous_gradient`.
       metrics: more functions like `loss`, by name; `None` for `accuracy` if the targets are integers, else none.
       batch_size: samples per step, or a function of the structural hyperparameters: `lambda hp: hp["batch_size"]`.
       eval_params: `(optimizer_state, params) -> params`, the params to test. `momentum_optax.eval_params` knows where
@@ -85,6 +87,12 @@ def supervised(
       >>> result.best("test_loss").point
       {'learning_rate': 0.1}
     """
+    check_model(model)
+    if not callable(optimizer):
+        raise TypeError(
+            "optimizer must be a function of hyperparameters, such as lambda hp: optax.sgd(hp['learning_rate']), "
+            f"not {optimizer!r}."
+        )
     if not callable(loss):
         raise TypeError(f"loss must be a function of predictions and targets, not {loss!r}.")
     data = checked(data)
@@ -145,8 +153,21 @@ def supervised(
             return mean("loss", loss, predictions, targets, counts), new
 
         (value, new), gradients, second = wanted_gradients(objective, memory, params)
-        extra = {"value": value, "grad": gradients, "value_fn": lambda p: objective(p)[0], **second}
-        updates, memory = _optimizer(optimizer, hyper).update(gradients, memory, params, **extra)
+
+        def value_fn(params: Any, obj_fn: Any = None, grad_fn: Any = None) -> jax.Array:
+            del obj_fn, grad_fn  # Optax's line searches pass on to it what they do not know, or else refuse that
+            return objective(params)[0]
+
+        extra = {
+            "value": value,
+            "grad": gradients,
+            "value_fn": value_fn,
+            "obj_fn": lambda params: value_fn(params),  # as `optax.contrib.sophia` calls it
+            "grad_fn": lambda params, _: jax.grad(value_fn)(params),  # of `optax.contrib.sam`
+            **second,
+        }
+        tx = _optimizer(optimizer, hyper)
+        updates, memory = tx.update(gradients, memory, params, **_known(tx.update, extra))
         return (apply_updates(params, updates), new, memory), value
 
     def evaluate(hyper: Hyper, state: Any, data: Data | folds.Fold) -> dict[str, jax.Array]:
@@ -186,6 +207,13 @@ def _optimizer(make: Callable[[Hyper], Any], hyper: Hyper) -> optax.GradientTran
     if not (hasattr(tx, "init") and hasattr(tx, "update")):
         raise TypeError(f"optimizer(hp) must return an optax.GradientTransformation, not {tx!r}.")
     return optax.with_extra_args_support(tx)
+
+
+def _known(function: Callable[..., Any], arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments that a function takes, by name."""
+    takes = inspect.signature(function).parameters
+    everything = any(parameter.kind is parameter.VAR_KEYWORD for parameter in takes.values())
+    return {name: value for name, value in arguments.items() if everything or name in takes}
 
 
 def _check_batch_size(value: Any, count: int) -> int:
