@@ -1,6 +1,7 @@
 """Strategies, structures, memory, pruning and populations, through `sweep`."""
 
 import copy
+import gc
 import time
 
 import jax
@@ -361,6 +362,23 @@ def test_all_may_be_lost():
     assert result.diverged.all()
     assert result.cost.max() == 5
     assert np.isnan(result.metrics["test_loss"]).all()
+
+
+def test_programs_share_the_data_and_leave_none_behind():
+    shape = TRIAL.data.train_inputs.shape
+
+    def copies(_=None):
+        seen.append(sum(x.shape == shape for x in jax.live_arrays()))
+
+    seen: list[int] = []
+    copies()
+    trial = problem.make_trial(optimizer=lambda hp: optax.sgd(hp["learning_rate"], nesterov=hp["nesterov"]))
+    run({"learning_rate": 0.1, "nesterov": True}, trial)
+    run(grid(learning_rate=[0.1], nesterov=[False, True]), trial, progress=copies)
+    gc.collect()
+    copies()
+    assert max(seen) == seen[0] + 1
+    assert seen[-1] == seen[0]
 
 
 def test_a_metric_that_is_never_finite_ends_nothing():

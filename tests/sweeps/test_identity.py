@@ -12,7 +12,7 @@ IDENTITY = {"points": [{"learning_rate": 0.1 + 0.2, "method": "a"}, {"learning_r
 
 def test_the_file_of_an_identity_is_readable(tmp_path):
     Store(tmp_path, IDENTITY)
-    assert json.loads((tmp_path / "identity.json").read_text()) == {"format": 1, **IDENTITY}
+    assert json.loads((tmp_path / "identity.json").read_text()) == {"format": 2, **IDENTITY}
 
 
 def test_the_same_sweep_in_other_words_is_welcome(tmp_path):

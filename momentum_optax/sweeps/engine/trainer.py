@@ -1,6 +1,7 @@
 """What trains one batch of runs."""
 
 import functools
+import weakref
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
@@ -61,7 +62,7 @@ class Trainer:
         self._drawn, self._all_items = drawn, items
         self._seeds, self._numbers = np.divmod(own, folds)
         self._loop, self._placement = loop, placement
-        self._data = placement.put(trial.data)
+        self._placed = _placed(trial, placement)
         self._folds_of: dict[bytes, Any] = {}
         self._compiled: dict[Any, Any] = {}
         self._index = functools.cache(lambda index: placement.put(np.int32(index)))
@@ -98,7 +99,7 @@ class Trainer:
           `state -> (state, rung)`. It does not wait for the devices, but what gives the rung does. The given states
           stay as they are, to be trained again if memory runs out.
         """
-        get, data, fold = self._placement.get, self._data, self._fold(rows)
+        get, data, fold = self._placement.get, self._placed.data, self._fold(rows)
         if self._loop == "scan":
             rung = self._compile(self.batched.rung, state, hyper, items, fold, data)
 
@@ -128,7 +129,7 @@ class Trainer:
 
     def memory(self, state: Any, hyper: Any, rows: np.ndarray, items: Any) -> int:
         """How many bytes of each device a rung takes for a batch, beside its arguments; new states are among them."""
-        arguments = state, hyper, items, self._fold(rows), self._data
+        arguments = state, hyper, items, self._fold(rows), self._placed.data
         if self._loop == "scan":
             return self.batched.rung.memory(*arguments)
         return self.batched.step.memory(*arguments, self._placement.put(np.int32(0)))
@@ -144,6 +145,22 @@ class Trainer:
         if kind not in self._compiled:
             self._compiled[kind] = function(*arguments)
         return self._compiled[kind]
+
+
+class _Placed:
+    """Data on the devices."""
+
+    def __init__(self, data: Any):
+        self.data = data
+
+
+def _placed(trial: Trial, placement: Placement) -> _Placed:
+    """The data of a trial on the devices: the same for all programs of a sweep, and gone after it."""
+    known = trial.__dict__.setdefault("_placed", weakref.WeakValueDictionary())
+    found = known.get(placement.mesh)
+    if found is None:
+        known[placement.mesh] = found = _Placed(placement.put(trial.data))
+    return found
 
 
 def _steps(items: Any) -> int:

@@ -23,7 +23,7 @@ from .saving import check_writable, write_files
 if TYPE_CHECKING:
     from ..results.results import SweepResult
 
-FORMAT = 1
+FORMAT = 2
 """Of all files of a store; to be raised when a version could not go on with what another one has written."""
 
 NOTES, LOCK = "notes.json", ".lock"
