@@ -65,7 +65,8 @@ def injected_hyperparameters_change_nothing(case: Case) -> None:
     injected = optax.inject_hyperparams(case.build)(**case.hyperparameters)
     expected, _ = loop(case.make(), params, gradients)
     unchanged, state = loop(injected, params, gradients)
-    same(unchanged, expected, "injected hyperparameters change the updates")
+    # Traced numbers are rounded in other places than constants, which Newton-Schulz steps enlarge.
+    same(unchanged, expected, "injected hyperparameters change the updates", 1e-5)
     for name, value in case.hyperparameters.items():
         assert name in state.hyperparams, f"{name} is not injected"
         if name != "learning_rate" and name not in case.decays:
