@@ -46,6 +46,12 @@ def test_as_many_together_as_is_fastest(monkeypatch):
     assert choice.seconds["vmap"] == 5.0
 
 
+def test_what_is_likely_is_taken_unless_another_way_is_clearly_faster(monkeypatch):
+    for least, chunk in ((5.8, 8), (5.6, 32)):
+        choice, _ = decide(monkeypatch, SCAN | {32: least}, {1: 300.0})
+        assert choice.way.chunk == chunk
+
+
 def test_many_together_are_held_against_fewer_but_not_against_too_many(monkeypatch):
     choice, timed = decide(monkeypatch, {1: 9.0, 8: 5.0, 32: 6.0}, {1: 300.0}, suits=32)
     assert choice.way.chunk == 8
