@@ -10,32 +10,18 @@ import numpy as np
 import optax
 import problem
 import pytest
+from driven import POINTS, assert_near, run
 
 import momentum_optax as mo
 from momentum_optax import sweeps
-from momentum_optax.sweeps import grid, sweep
+from momentum_optax.sweeps import grid
 from momentum_optax.sweeps.engine import engine, strategy
 from momentum_optax.sweeps.storage.shared_store import SharedStore
-
-POINTS = grid(learning_rate=[0.03, 0.1, 0.3], beta=[0.0, 0.9])
-TRIAL = problem.make_trial()
-ONE = jax.devices()[:1]
-
-
-def run(points=POINTS, trial=TRIAL, **options):
-    options = {"seeds": 3, "steps": 30, "evaluate_every": 5, "strategy": "vmap", "devices": ONE, "threads": 1} | options
-    return sweep(trial, points, **options)
 
 
 @pytest.fixture(scope="module")
 def plain():
     return run()
-
-
-def assert_near(result, expected, points=slice(None)):
-    assert result.metrics.keys() == expected.metrics.keys()
-    for name, values in expected.metrics.items():
-        np.testing.assert_allclose(result.metrics[name], values[points], rtol=1e-5, atol=1e-6, err_msg=name)
 
 
 @pytest.mark.parametrize("way", ["map", "step", "auto"])
@@ -106,54 +92,6 @@ def part(result, where):
     return {"points": result.points[where], "metrics": {k: v[where] for k, v in result.metrics.items()}, **arrays}
 
 
-def test_what_does_not_fit_is_halved_and_nothing_is_lost(plain, monkeypatch):
-    calls = []
-
-    def train(self, state, hyper, rows, items):
-        job = honest(self, state, hyper, rows, items)
-        lanes = np.prod(jax.tree.leaves(state)[0].shape[:2])
-
-        def limited(state):
-            calls.append(int(lanes))
-            # Little memory from the second rung on, so that states are under way.
-            if lanes > 2 and len(calls) > 2:
-                raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 123 bytes.")
-            return job(state)
-
-        return limited
-
-    honest = engine.Trainer.train
-    monkeypatch.setattr(engine.Trainer, "train", train)
-    result = run(lanes_per_chunk=9)
-    assert_near(result, plain)
-    assert max(calls[:2]) > 2
-    assert max(calls[-4:]) <= 2
-    assert result.settings["ways"][0]["chunk"] <= 2
-
-
-def test_memory_that_runs_out_between_steps_loses_nothing(plain, monkeypatch):
-    """Each step donates its state, so those of the whole rung are kept elsewhere."""
-    calls = []
-
-    def compile(self, function, *arguments):
-        compiled = honest(self, function, *arguments)
-        if function is not self.batched.step:
-            return compiled
-
-        def limited(state, *rest):
-            calls.append(jax.tree.leaves(state)[0].shape[:2])
-            if np.prod(calls[-1]) > 2 and len(calls) > 8:
-                raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 123 bytes.")
-            return compiled(state, *rest)
-
-        return limited
-
-    honest = engine.Trainer._compile
-    monkeypatch.setattr(engine.Trainer, "_compile", compile)
-    assert_near(run(lanes_per_chunk=9, strategy="step"), plain)
-    assert calls[7] == calls[8] != calls[-1]
-
-
 @pytest.mark.parametrize("way", ["vmap", "step"])
 def test_several_devices_get_their_work_from_one_thread(monkeypatch, way):
     """Two threads would wait for one another, each with some devices waiting for its program."""
@@ -201,61 +139,6 @@ def test_what_is_being_written_does_not_change_meanwhile(monkeypatch, rule):
     assert len(taken) == 6
     for now, then in taken:
         jax.tree.map(np.testing.assert_array_equal, now, then)
-
-
-def test_a_run_that_never_fits_is_an_error(monkeypatch):
-    def train(*_):
-        def job(_):
-            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")
-
-        return job
-
-    monkeypatch.setattr(engine.Trainer, "train", train)
-    with pytest.raises(MemoryError, match="not enough for a single run"):
-        run()
-
-
-def test_other_errors_are_not_taken_for_a_lack_of_memory(monkeypatch):
-    def train(*_):
-        def job(_):
-            raise jax.errors.JaxRuntimeError("INTERNAL: something else")
-
-        return job
-
-    monkeypatch.setattr(engine.Trainer, "train", train)
-    with pytest.raises(jax.errors.JaxRuntimeError, match="something else"):
-        run()
-
-
-def test_chunks_are_made_for_the_memory_there_is(plain, monkeypatch):
-    needed = []
-
-    def memory(self, *arguments):
-        needed.append(honest(self, *arguments))
-        return needed[-1]
-
-    honest = engine.Trainer.memory
-    monkeypatch.setattr(engine.Trainer, "memory", memory)
-    monkeypatch.setattr(engine.memory, "free", lambda device: 15000)
-    result = run()
-    assert needed[0] > 0.9 * 15000 > 2 * needed[-1]  # two batches at once
-    assert result.settings["ways"][0]["chunk"] < plain.settings["ways"][0]["chunk"]
-    assert_near(result, plain)
-
-
-def test_states_wait_on_the_host_where_they_do_not_fit(plain, monkeypatch):
-    monkeypatch.setattr(engine.memory, "free", lambda device: 5000)
-    seen = []
-    honest = engine.Engine._job
-
-    def job(self, batch, items):
-        seen.append(all(isinstance(leaf, np.ndarray) for leaf in jax.tree.leaves(batch.state)))
-        return honest(self, batch, items)
-
-    monkeypatch.setattr(engine.Engine, "_job", job)
-    result = run(lanes_per_chunk=2)
-    assert all(seen)
-    assert_near(result, plain)
 
 
 def test_pruned_points_cost_nothing_and_the_others_go_on(plain):
