@@ -70,5 +70,5 @@ def test_layers_of_flax_take_it():
     ],
 )
 def test_what_it_cannot_do_is_an_error(options, words):
-    with pytest.raises(NotImplementedError, match=words):
+    with pytest.raises(ValueError, match=words):
         by_patches(jnp.zeros((2, 3, 3, 3)), jnp.zeros((3, 3, 3, 4)), (1, 1), "SAME", **options)

@@ -5,7 +5,9 @@ import shutil
 from pathlib import Path
 
 from ..sweeps.storage.folder import FILES
-from ..sweeps.storage.store import IDENTITY, LOCK, NOTES
+from ..sweeps.storage.identity import IDENTITY
+from ..sweeps.storage.lock import LOCK, lock
+from ..sweeps.storage.store import NOTES
 
 
 def begun(folder: Path) -> bool:
@@ -27,28 +29,11 @@ def clear(folder: Path) -> None:
     """
     if not (folder / IDENTITY).exists() and not finished(folder):
         return
-    _refuse_running(folder / LOCK)
+    if (file := lock(folder)) is not None:
+        os.close(file)
     for name in ("rungs", "checkpoints"):
         shutil.rmtree(folder / name, ignore_errors=True)
     for name in (*FILES, NOTES, LOCK, IDENTITY):  # last what says of which sweep the others are
         (folder / name).unlink(missing_ok=True)
     if not any(folder.iterdir()):
         folder.rmdir()
-
-
-def _refuse_running(lock: Path) -> None:
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        return
-    if not lock.exists():
-        return
-    file = os.open(lock, os.O_RDWR)
-    try:
-        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError) as error:
-        raise BlockingIOError(f"folder={str(lock.parent)!r}: another process is running this sweep.") from error
-    except OSError:
-        return  # a file system without locks
-    finally:
-        os.close(file)

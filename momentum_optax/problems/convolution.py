@@ -45,7 +45,7 @@ def by_patches(
       `[samples, ..., features]`.
 
     Raises:
-      NotImplementedError: it cannot do that; the message names it.
+      ValueError: an argument is none of those it knows; the message names it.
 
     Examples:
       >>> from flax import nnx
@@ -65,7 +65,7 @@ def by_patches(
         ("out_sharding", out_sharding, None),
     ):
         if value != accepted:
-            raise NotImplementedError(f"by_patches knows no {name} but {accepted}, not {value}.")
+            raise ValueError(f"by_patches knows no {name} but {accepted}, not {value}.")
     sizes, dilation = kernel.shape[:-2], tuple(rhs_dilation or ones)
     spans = [(size - 1) * apart + 1 for size, apart in zip(sizes, dilation, strict=True)]
     if isinstance(padding, str):

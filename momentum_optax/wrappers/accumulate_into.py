@@ -177,6 +177,7 @@ def _check(tx: optax.GradientTransformationExtraArgs, params: optax.Params) -> N
         try:
             back = jax.linear_transpose(lambda g, v: step(g, v)[0], zeros, velocity)
             jax.eval_shape(back, velocity)
+        # Each is how JAX says, of one operation or another, that it has no transpose: that it is not linear.
         except (NotImplementedError, AssertionError, TypeError, ValueError):
             wrong = wrong or "has a velocity that is not linear in the gradient"
     if wrong:

@@ -61,27 +61,22 @@ def test_memory_that_runs_out_between_steps_loses_nothing(plain, monkeypatch):
     assert calls[7] == calls[8] != calls[-1]
 
 
-def test_a_run_that_never_fits_is_an_error(monkeypatch):
+@pytest.mark.parametrize(
+    ("said", "raised", "words"),
+    [
+        ("RESOURCE_EXHAUSTED: Out of memory", MemoryError, "not enough for a single run"),
+        ("INTERNAL: something else", jax.errors.JaxRuntimeError, "something else"),
+    ],
+)
+def test_what_never_runs_is_an_error_and_only_a_lack_of_memory_is_one_of_memory(monkeypatch, said, raised, words):
     def train(*_):
         def job(_):
-            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")
+            raise jax.errors.JaxRuntimeError(said)
 
         return job
 
     monkeypatch.setattr(engine.Trainer, "train", train)
-    with pytest.raises(MemoryError, match="not enough for a single run"):
-        run()
-
-
-def test_other_errors_are_not_taken_for_a_lack_of_memory(monkeypatch):
-    def train(*_):
-        def job(_):
-            raise jax.errors.JaxRuntimeError("INTERNAL: something else")
-
-        return job
-
-    monkeypatch.setattr(engine.Trainer, "train", train)
-    with pytest.raises(jax.errors.JaxRuntimeError, match="something else"):
+    with pytest.raises(raised, match=words):
         run()
 
 

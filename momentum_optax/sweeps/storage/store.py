@@ -18,6 +18,7 @@ from .._extras import need
 from .checkpoint import DRAFT, Checkpoint, Record, check, read_checkpoint, write_checkpoint
 from .folder import FILES, load
 from .identity import IDENTITY, is_known, plain
+from .lock import lock
 from .saving import check_writable, write_files
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 FORMAT = 2
 """Of all files of a store; to be raised when a version could not go on with what another one has written."""
 
-NOTES, LOCK = "notes.json", ".lock"
+NOTES = "notes.json"
 
 
 class Store:
@@ -68,7 +69,8 @@ class Store:
             )
         check_writable(self.folder, (IDENTITY, NOTES, *FILES))
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._lock()
+        if (file := lock(self.folder)) is not None:
+            weakref.finalize(self, os.close, file)
         for draft in (p for d in (self.folder, self._rungs, self._checkpoints) for p in d.glob(DRAFT + "*")):
             shutil.rmtree(draft, ignore_errors=True)
         if not known:
@@ -191,21 +193,6 @@ class Store:
         except ValueError as error:
             warnings.warn(f"{self.folder / NOTES} is damaged and not used: {error}", stacklevel=3)
             return {}
-
-    def _lock(self) -> None:
-        """Keeps other processes out for as long as this one lives."""
-        try:
-            import fcntl
-        except ImportError:  # Windows
-            return
-        file = os.open(self.folder / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
-        weakref.finalize(self, os.close, file)
-        try:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (BlockingIOError, PermissionError) as error:
-            raise BlockingIOError(f"folder={str(self.folder)!r}: another process is running this sweep.") from error
-        except OSError:
-            return  # a file system without locks
 
 
 def _write_json(folder: Path, name: str, value: Any) -> None:
