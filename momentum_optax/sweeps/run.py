@@ -74,7 +74,7 @@ def sweep(
       strategy: `"vmap"` trains a chunk of runs together, `"map"` one after the other, both in a compiled loop;
         `"step"` calls a compiled step from Python, which on a CPU suits convolutions. `"auto"` times them, unless the
         sweep is too small for that to pay; what it found is in the settings of the result.
-      lanes_per_chunk: how many runs a device trains at the same time; `None` for 1 to 32 on a CPU, by what a step
+      lanes_per_chunk: how many runs a device trains at the same time; `None` for 1 to 256 on a CPU, by what a step
         takes, and all elsewhere, or what fits into the memory. Results depend on it only by rounding.
       devices: where to run; `None` for all of `jax.devices()`, which are those of all processes, see
         `distributed.start`. As many of each process, or some of this one only, which then is by itself.
@@ -153,7 +153,7 @@ def sweep(
         # What timing decided once stays, for results depend on it by rounding.
         decided = [Way(*way) for way in (found and store.notes.get("ways")) or ()] or [None] * len(programs)
         parts = [
-            begin(trial, p, len(seeds), count, steps, stops[0], machine, strategy, chunk, way)
+            begin(trial, p, count, steps, stops[0], machine, strategy, chunk, way)
             for p, way in zip(prepared, decided, strict=True)
         ]
         store.note(ways=[part.choice.way for part in parts])

@@ -21,6 +21,7 @@ def test_operations_are_those_of_the_matrix_products():
 
     found = of(step)
     assert not found.convolutions
+    assert found.state == 4 * 40 * 50
     assert found.operations == pytest.approx(2 * (2 * 40 * 40 * 50 + 40 * 50 * 30), rel=0.05)
 
 
@@ -39,4 +40,12 @@ def test_convolutions_are_seen_wherever_they_are():
     ("operations", "together"), [(0.0, 32), (2e6, 32), (2.1e6, 16), (8e6, 8), (2.8e7, 2), (6.4e7, 1), (1e12, 1)]
 )
 def test_many_small_steps_go_together_and_few_large_ones(operations, together):
-    assert Cost(operations, False).cpu_chunk == together
+    assert Cost(operations, 20_000, False).cpu_chunk == together
+
+
+@pytest.mark.parametrize(
+    ("state", "together"), [(0, 256), (2048, 256), (2049, 128), (8192, 64), (16_385, 32), (10**9, 32)]
+)
+def test_more_go_together_if_their_states_are_small(state, together):
+    assert Cost(0.0, state, False).cpu_chunk == together
+    assert Cost(8e6, state, False).cpu_chunk == 8

@@ -247,16 +247,19 @@ def test_all_may_be_lost():
     assert np.isnan(result.metrics["test_loss"]).all()
 
 
-def test_programs_share_the_data_and_leave_none_behind():
+def test_programs_and_sweeps_share_the_data_which_go_with_the_trial():
     trial = problem.make_trial(optimizer=lambda hp: optax.sgd(hp["learning_rate"], nesterov=hp["nesterov"]))
+    shape = trial.data.train_inputs.shape
 
     def copies():
         gc.collect()  # what other tests have left
-        return sum(x.shape == trial.data.train_inputs.shape for x in jax.live_arrays())
+        return sum(x.shape == shape for x in jax.live_arrays())
 
     before, seen = copies(), []
     run(grid(learning_rate=[0.1], nesterov=[False, True]), trial, progress=lambda _: seen.append(copies() - before))
+    run(grid(learning_rate=[0.2], nesterov=[False]), trial, progress=lambda _: seen.append(copies() - before))
     assert set(seen) == {1}
+    del trial
     assert copies() == before
 
 

@@ -24,11 +24,11 @@ def run(**options):
 def test_first_states_that_do_not_fit_are_halved(monkeypatch):
     tried, limit = [], 2
 
-    def start(self, hyper, drawn):
+    def start(self, hyper, rows):
         tried.append(hyper["beta"].size)
         if tried[-1] > limit:
             raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")
-        return honest(self, hyper, drawn)
+        return honest(self, hyper, rows)
 
     plain, honest = run(), engine.Trainer.start
     monkeypatch.setattr(engine.Trainer, "start", start)
@@ -45,7 +45,7 @@ def test_first_states_that_do_not_fit_are_halved(monkeypatch):
 def begun(trial, chunk, threads=1):
     (program,) = POINTS.programs()
     machine = Machine(jax.devices()[:1], threads, Team())
-    return begin(trial, prepare(trial, program, range(3), 1, 4), 3, 1, 4, 4, machine, "vmap", chunk).engine
+    return begin(trial, prepare(trial, program, range(3), 1, 4), 1, 4, 4, machine, "vmap", chunk).engine
 
 
 def test_the_batch_that_waits_counts():

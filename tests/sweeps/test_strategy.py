@@ -108,12 +108,12 @@ def test_what_is_known_is_not_timed_again(monkeypatch):
 
 
 def test_a_strategy_that_was_given_is_the_only_way():
-    cost = Cost(1.6e7, False)
+    cost = Cost(1.6e7, 0, False)
     assert ways("vmap", None, True, cost) == [Way("vmap", "scan", 4)]
     assert ways("vmap", None, False, cost) == [Way("vmap", "scan", None)]
     assert ways("map", 7, True, cost) == [Way("map", "scan", 1)]
     assert ways("step", None, True, cost) == [Way("step", "step", 4)]
-    assert ways("step", None, True, Cost(1.0, False)) == [Way("step", "step", 8)]
+    assert ways("step", None, True, Cost(1.0, 0, False)) == [Way("step", "step", 8)]
     assert ways("step", None, False, cost) == [Way("step", "step", None)]
     assert ways("step", 7, True, cost) == [Way("step", "step", 7)]
     assert math.prod(way.chunk or 1 for way in ways("auto", 7, True, cost)) == 49

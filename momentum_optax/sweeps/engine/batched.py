@@ -13,7 +13,7 @@ from ..points.reader import Reader
 from ..trials.trial import Trial
 
 RUN = ""
-"""Which run it is, beside its hyperparameters: there is something to map over even if there are none."""
+"""The name under which the number of a run stands in for hyperparameters: something to map over if there are none."""
 
 _ROWS, _RUNS, _ALL = PartitionSpec("rows"), PartitionSpec("rows", "points"), PartitionSpec()
 
@@ -21,46 +21,59 @@ _ROWS, _RUNS, _ALL = PartitionSpec("rows"), PartitionSpec("rows", "points"), Par
 class Compiler:
     """A function that is compiled before it is called.
 
-    Calling this with arguments, or with their shapes, gives what to call with arguments of the same kinds. A second
-    time that compiles nothing. It happens in the thread of the caller, for x64, matmul precision and the like are
+    Calling this with arguments gives what to call with arguments of the same kinds; a second time, or in a second
+    sweep, nothing is traced. It happens in the thread of the caller, for x64, matmul precision and the like are
     settings of a thread.
 
     Attributes:
-      traced: the function that JAX traces.
       seconds: spent compiling so far.
     """
 
-    def __init__(self, traced: Any):
+    def __init__(self, jitted: Any):
         """Prepares a function that was given to `jax.jit`."""
-        self.traced = traced
         self.seconds = 0.0
+        self._jitted = jitted
+        self._compiled: dict[Any, Any] = {}
         self._memory: dict[Any, int] = {}
 
     def __call__(self, *arguments: Any) -> Any:
         """The function, compiled for arguments of these kinds."""
-        begun = time.perf_counter()
-        compiled = self.traced.lower(*arguments).compile()
-        self.seconds += time.perf_counter() - begun
-        return compiled
+        kinds = _kinds(arguments)
+        if kinds not in self._compiled:
+            begun = time.perf_counter()
+            self._compiled[kinds] = self._jitted.lower(*arguments).compile()
+            self.seconds += time.perf_counter() - begun
+        return self._compiled[kinds]
 
     def memory(self, *arguments: Any) -> int:
         """Bytes that a device needs for a call, beside the arguments, as if none were donated."""
-        kinds = jax.tree.structure(arguments), *((x.shape, x.dtype) for x in jax.tree.leaves(arguments))
+        kinds = _kinds(arguments)
         if kinds not in self._memory:
             found = self(*arguments).memory_analysis()
             self._memory[kinds] = found.output_size_in_bytes + found.temp_size_in_bytes
         return self._memory[kinds]
 
 
+_nothing = jax.jit(lambda: 0.0)
+
+
+def _kinds(arguments: Any) -> Any:
+    """What tells programs for some arguments from others: shapes, dtypes, and the settings of this thread."""
+    # JAX traces anew under other settings: as long as they are the same, so is what it traced.
+    settings = _nothing.trace().jaxpr
+    return settings, *((x.shape, x.dtype) for x in jax.tree.leaves(arguments))
+
+
 class BatchedTrial:
     """The functions of a trial under one structure, each over a batch of runs `[rows, points]`.
 
     Arrays of a row (what its seed drew, its items, its fold) are `[rows, ...]`, hyperparameters and states
-    `[rows, points, ...]`, and the data are one for all. The batch is cut over the mesh. A worker that has one run only
-    does not map at all, for XLA compiles some operations, such as convolutions, worse with an axis of runs.
+    `[rows, points, ...]`, and the data are one for all; without a cross-validation, `None` stands for the fold. The
+    batch is cut over the mesh. A worker that has one run only does not map at all, for XLA compiles some operations,
+    such as convolutions, worse with an axis of runs.
 
     Attributes:
-      start: `(hyper, drawn) -> state`.
+      start: `(hyper, drawn) -> (hyper, state)`; takes hyperparameters on the host, and gives them on the devices.
       rung: `(state, hyper, items, fold, data) -> (state, losses [rows, points, steps], metrics)`.
       step: `(state, hyper, items, fold, data, index) -> (state, losses [rows, points])`, of the items at an index;
         donates the state.
@@ -80,13 +93,13 @@ class BatchedTrial:
         def read(hyper: Mapping[str, jax.Array]) -> Reader:
             return Reader({**structure, **{name: value for name, value in hyper.items() if name != RUN}})
 
-        def see(data: Any, fold: jax.Array) -> Any:
-            return data if trial.fold is None or folds == 1 else trial.fold(data, fold, folds)
+        def see(data: Any, fold: jax.Array | None) -> Any:
+            return data if trial.fold is None or fold is None else trial.fold(data, fold, folds)
 
         def start(hyper: Any, drawn: Any) -> Any:
             state = _over(lambda hyper, drawn: _over(lambda h: trial.init(read(h), drawn), hyper), hyper, drawn)
             # Strong types, for those of Python's numbers do not come back from a folder.
-            return jax.tree.map(lambda x: jax.lax.convert_element_type(x, x.dtype), state)
+            return hyper, jax.tree.map(lambda x: jax.lax.convert_element_type(x, x.dtype), state)
 
         def advance(state: Any, hyper: Any, item: Any, seen: Any) -> Any:
             # The item is fetched once for all points of its row.
@@ -113,15 +126,10 @@ class BatchedTrial:
         def evaluate(state: Any, hyper: Any, fold: Any, data: Any) -> Any:
             return _over(lambda s, h, f: measure(s, h, see(data, f)), state, hyper, fold)
 
-        def compiler(f: Callable[..., Any], *specs: PartitionSpec, donate: tuple[int, ...] = ()) -> Compiler:
-            # check_vma=False: a scan whose first state does not depend on the mesh (zeros, say) would be refused.
-            cut = jax.shard_map(f, mesh=mesh, in_specs=specs, out_specs=_RUNS, check_vma=False)
-            return Compiler(jax.jit(cut, donate_argnums=donate))
-
-        self.start = compiler(start, _RUNS, _ROWS)
-        self.rung = compiler(rung, _RUNS, _RUNS, _ROWS, _ROWS, _ALL)
-        self.step = compiler(step, _RUNS, _RUNS, _ROWS, _ROWS, _ALL, _ALL, donate=(0,))
-        self.evaluate = compiler(evaluate, _RUNS, _RUNS, _ROWS, _ALL)
+        self.start = _compiler(start, mesh, (_RUNS, _ROWS))
+        self.rung = _compiler(rung, mesh, (_RUNS, _RUNS, _ROWS, _ROWS, _ALL))
+        self.step = _compiler(step, mesh, (_RUNS, _RUNS, _ROWS, _ROWS, _ALL, _ALL), donate=(0,))
+        self.evaluate = _compiler(evaluate, mesh, (_RUNS, _RUNS, _ROWS, _ALL))
 
     @property
     def compiling(self) -> float:
@@ -141,22 +149,45 @@ def batched(trial: Trial, structure: Mapping[str, Any], folds: int, mesh: Mesh) 
     return kept[kinds]
 
 
-def draw(trial: Trial, structure: Mapping[str, Any], seed: int) -> Any:
-    """What a seed draws, compiled once, because random initial params take longer to compile than a network."""
-    return _draw(trial.draw, tuple(structure.items()))(jax.random.key(seed))
+def drawing(trial: Trial, structure: Mapping[str, Any], mesh: Mesh) -> Compiler:
+    """`seeds [rows] -> drawn [rows, ...]`, compiled by itself, for random params take longer to compile than a network.
+
+    Each device draws for its rows, one after the other, so that no seed depends on how many there are.
+    """
+    # JAX does not tell programs apart by it.
+    random_bits = jax.config.jax_default_prng_impl  # pyright: ignore[reportAttributeAccessIssue]
+    return _drawing(trial.draw, _asked(trial.draw, tuple(structure.items())), random_bits, mesh)
 
 
 @functools.lru_cache(maxsize=64)
-def _draw(draw: Callable[..., Any], structure: tuple[tuple[str, Any], ...]) -> Any:
+def _asked(draw: Callable[..., Any], structure: tuple[tuple[str, Any], ...]) -> tuple[tuple[str, Any], ...]:
+    """What `draw` asks for: structures that differ in something else, such as the method, share a program."""
     read: set[str] = set()
     jax.eval_shape(lambda key: draw(Reader(dict(structure), read), key), jax.random.key(0))
-    # Structures that differ in what it does not ask for, such as the method, share a program.
-    return _jitted(draw, tuple((name, value) for name, value in structure if name in read))
+    return tuple((name, value) for name, value in structure if name in read)
 
 
 @functools.lru_cache(maxsize=64)
-def _jitted(draw: Callable[..., Any], structure: tuple[tuple[str, Any], ...]) -> Any:
-    return jax.jit(lambda key: draw(Reader(dict(structure)), key))
+def _drawing(
+    draw: Callable[..., Any], structure: tuple[tuple[str, Any], ...], random_bits: str, mesh: Mesh
+) -> Compiler:
+    def one(seed: jax.Array) -> Any:
+        return draw(Reader(dict(structure)), jax.random.key(seed, impl=random_bits))
+
+    return _compiler(lambda seeds: jax.lax.map(one, seeds), mesh, (_ROWS,), _ROWS)
+
+
+def _compiler(
+    function: Callable[..., Any],
+    mesh: Mesh,
+    specs: tuple[PartitionSpec, ...],
+    out: PartitionSpec = _RUNS,
+    donate: tuple[int, ...] = (),
+) -> Compiler:
+    """Cuts the arguments of a function over a mesh."""
+    # check_vma=False: a scan whose first state does not depend on the mesh (zeros, say) would be refused.
+    cut = jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=out, check_vma=False)
+    return Compiler(jax.jit(cut, donate_argnums=donate))
 
 
 def _over(f: Callable[..., Any], *trees: Any) -> Any:

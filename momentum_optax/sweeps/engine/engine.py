@@ -4,13 +4,14 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from typing import Any, TypeVar
 
 import jax
 import numpy as np
 
 from . import memory
+from .batched import RUN
 from .lanes import Lanes
 from .placement import Placement, key_kinds
 from .trainer import Rung, Trainer
@@ -38,6 +39,15 @@ class Batch:
     points: np.ndarray
     hyper: Any
     state: Any
+
+
+class _ThisThread(Executor):
+    """Does at once what is submitted."""
+
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
+        done: Future[T] = Future()
+        done.set_result(fn(*args, **kwargs))
+        return done
 
 
 class Engine:
@@ -77,12 +87,8 @@ class Engine:
 
     def _start(self) -> list[Batch]:
         batches: list[Batch] = []
-        drawn: dict[bytes, Any] = {}
         for rows, points in self.lanes.batches():
-            mine = self._hyper(rows, points)
-            if rows.tobytes() not in drawn:
-                drawn = {rows.tobytes(): self.trainer.drawn(rows)}  # batches of the same rows follow one another
-            state = self.trainer.start(mine, drawn[rows.tobytes()])
+            mine, state = self.trainer.start(self._hyper(rows, points), rows)
             if not batches:
                 self._keys = key_kinds(state)
                 free = memory.free(self._placement.device)
@@ -122,7 +128,7 @@ class Engine:
                 losses[place] = found.losses
                 for name, values in found.metrics.items():
                     metrics[name][place] = values
-                tick(len(np.unique(batch.rows)) * len(np.unique(batch.points)))
+                tick(len(set(batch.rows)) * len(set(batch.points)))
             todo = [half for batch, error in failed for half in self._halve(batch, error)]
         return Rung(losses, metrics)
 
@@ -180,11 +186,11 @@ class Engine:
 
     def _hyper(self, rows: np.ndarray, points: np.ndarray) -> Any:
         runs = np.arange(math.prod(self.lanes.shape), dtype=np.int32).reshape(self.lanes.shape)
-        return self.trainer.hyper(_cut(self.hyper, rows, points), _cut(runs, rows, points))
+        return _cut(self.hyper or {RUN: runs}, rows, points)
 
     def _batch(self, rows: np.ndarray, points: np.ndarray, state: Any) -> Batch:
         state = self._placement.put_states(state, self._keys) if self._resident else state
-        return Batch(rows, points, self._hyper(rows, points), state)
+        return Batch(rows, points, self.trainer.hyper(self._hyper(rows, points)), state)
 
     def _on_host(self, batch: Batch) -> Any:
         return self._placement.get(batch.state) if self._resident else batch.state
@@ -194,18 +200,15 @@ class Engine:
 
     def _train(self, batches: Sequence[Batch], start: int, stop: int) -> Iterator[tuple[Batch, Rung | Exception]]:
         """Each batch with its rung, as they are finished, or with the error that memory was not enough."""
-        items: dict[bytes, Any] = {}
         launched: dict[Future[Callable[[], Rung] | Exception], Batch] = {}
         waiting = iter(batches)
-        pool = ThreadPoolExecutor(self._threads)
+        pool = ThreadPoolExecutor(self._threads) if self._threads > 1 else _ThisThread()
         try:
             while True:
                 # One more than there are threads: no device waits for Python, and few batches take memory.
                 for batch in itertools.islice(waiting, self._threads + 1 - len(launched)):
-                    rows = batch.rows.tobytes()
-                    if rows not in items:
-                        items = {rows: self.trainer.items(batch.rows, start, stop)}  # the next ones have the same rows
-                    launched[pool.submit(_outcome, self._job(batch, items[rows]))] = batch
+                    items = self.trainer.items(batch.rows, start, stop)
+                    launched[pool.submit(_outcome, self._job(batch, items))] = batch
                 if not launched:
                     return
                 wait(launched, return_when=FIRST_COMPLETED)

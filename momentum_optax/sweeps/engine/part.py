@@ -81,7 +81,6 @@ class Part:
 def begin(
     trial: Trial,
     prepared: Prepared,
-    seeds: int,
     folds: int,
     steps: int,
     rung: int,
@@ -94,8 +93,7 @@ def begin(
 
     Args:
       trial: what to run.
-      prepared: the program, and what its seeds drew.
-      seeds: how many there are.
+      prepared: the program.
       folds: how many folds each seed has, 1 for none.
       steps: how many steps a run makes.
       rung: how many of them make a rung.
@@ -108,7 +106,7 @@ def begin(
       The part.
     """
     team, program = machine.team, prepared.program
-    rows = seeds * folds
+    rows = len(prepared.seeds) * folds
     hyper = {name: np.tile(values, (rows, 1)) for name, values in program.points.arrays().items()}
     shares = Shares.of(team, rows, len(program.points))
     # From here on, the runs are those of this process.
@@ -118,7 +116,7 @@ def begin(
 
     @functools.cache
     def trainer(loop: Any) -> Trainer:
-        return Trainer(trial, program.structure, prepared.drawn, prepared.items, folds, loop, placement, own)
+        return Trainer(trial, program.structure, prepared.seeds, prepared.items, folds, loop, placement, own)
 
     def lanes(way: Way) -> Lanes:
         if len(workers) > 1:

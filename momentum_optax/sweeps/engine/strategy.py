@@ -38,7 +38,7 @@ _HOPELESS = 2.0
 """A loop that is so many times slower than the other with single runs is not tried with more."""
 
 _FACTOR, _LARGEST = 4, 64
-"""What else to try on a CPU: so many times fewer and more runs together, up to so many."""
+"""What else to try on a CPU: so many times fewer runs together, and so many times more, up to so many."""
 
 _STEPPED = 8
 """How many runs go together at most where steps are called from Python: they share the call, but not more."""
@@ -157,7 +157,7 @@ def choose(
         loops = [[vmap], [step]]  # each with more and more runs together
         if on_cpu and chunk is None:
             suits = cost.cpu_chunk
-            sizes = [n for n in (suits // _FACTOR, suits, _FACTOR * suits) if 1 < n <= _LARGEST]
+            sizes = [n for n in (suits // _FACTOR, suits, _FACTOR * suits) if 1 < n <= max(suits, _LARGEST)]
             loops = [
                 [map_, *(vmap._replace(chunk=n) for n in sizes)],
                 [step._replace(chunk=n) for n in (1, _STEPPED)],

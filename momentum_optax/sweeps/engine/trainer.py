@@ -1,15 +1,14 @@
 """What trains one batch of runs."""
 
 import functools
-import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import jax
 import numpy as np
 
 from ..trials.trial import Trial
-from .batched import RUN, Compiler, batched
+from .batched import batched, drawing
 from .placement import Placement
 
 Loop = Literal["scan", "step"]
@@ -39,7 +38,7 @@ class Trainer:
         self,
         trial: Trial,
         structure: Mapping[str, Any],
-        drawn: Any,
+        seeds: Sequence[int],
         items: Any,
         folds: int,
         loop: Loop,
@@ -51,7 +50,7 @@ class Trainer:
         Args:
           trial: what to run.
           structure: the hyperparameters that are part of the program.
-          drawn: what the seeds drew, `[seeds, ...]`.
+          seeds: the seeds.
           items: what the steps of each seed consume, `[seeds, steps, ...]`.
           folds: how many folds each seed has, 1 for none; row `i` of all is seed `i // folds`, fold `i % folds`.
           loop: how the steps are run.
@@ -59,30 +58,33 @@ class Trainer:
           own: which of all rows are trained here; in what follows, rows are indices into it.
         """
         self.batched = batched(trial, structure, folds, placement.mesh)
-        self._drawn, self._all_items = drawn, items
-        self._seeds, self._numbers = np.divmod(own, folds)
+        self._draw = drawing(trial, structure, placement.mesh)
+        self._seeds, self._items = np.asarray(seeds, np.uint32), items
+        self._folds = folds
+        self._seed_of, self._fold_of = np.divmod(own, folds)
         self._loop, self._placement = loop, placement
-        self._placed = _placed(trial, placement)
+        self._data = _placed(trial, placement)
         self._folds_of: dict[bytes, Any] = {}
-        self._compiled: dict[Any, Any] = {}
+        self._latest: tuple[Any, Any] = None, None
         self._index = functools.cache(lambda index: placement.put(np.int32(index)))
 
-    def hyper(self, values: Mapping[str, np.ndarray], runs: np.ndarray) -> Any:
-        """Hyperparameters and numbers of runs, `[rows, points]`, on the devices."""
-        return self._placement.put({RUN: runs, **values}, "rows", "points")
+    def start(self, hyper: Mapping[str, np.ndarray], rows: np.ndarray) -> tuple[Any, Any]:
+        """Hyperparameters, given as `[rows, points]`, and first states, `[rows, points, ...]`, on the devices."""
+        seeds = self._seeds[self._seed_of[rows]]
+        drawn = self._draw(seeds)(seeds)
+        return self.batched.start(hyper, drawn)(hyper, drawn)
 
-    def drawn(self, rows: np.ndarray) -> Any:
-        """What the seeds of some rows drew, on the devices."""
-        return self._placement.put(jax.tree.map(lambda x: x[self._seeds[rows]], self._drawn), "rows")
-
-    def start(self, hyper: Any, drawn: Any) -> Any:
-        """First states, `[rows, points, ...]`."""
-        return self._compile(self.batched.start, hyper, drawn)(hyper, drawn)
+    def hyper(self, hyper: Mapping[str, np.ndarray]) -> Any:
+        """Hyperparameters, `[rows, points]`, on the devices."""
+        return self._placement.put(hyper, "rows", "points")
 
     def items(self, rows: np.ndarray, start: int, stop: int) -> Any:
         """What some steps of some rows consume, on the devices."""
-        part = jax.tree.map(lambda x: x[self._seeds[rows], start:stop], self._all_items)
-        return self._placement.put(part, "rows")
+        which = rows.tobytes(), start, stop
+        if which != self._latest[0]:  # batches of the same rows follow one another
+            part = jax.tree.map(lambda x: x[self._seed_of[rows], start:stop], self._items)
+            self._latest = which, self._placement.put(part, "rows")
+        return self._latest[1]
 
     def train(
         self, state: Any, hyper: Any, rows: np.ndarray, items: Any
@@ -99,9 +101,9 @@ class Trainer:
           `state -> (state, rung)`. It does not wait for the devices, but what gives the rung does. The given states
           stay as they are, to be trained again if memory runs out.
         """
-        get, data, fold = self._placement.get, self._placed.data, self._fold(rows)
+        get, data, fold = self._placement.get, self._data, self._fold(rows)
         if self._loop == "scan":
-            rung = self._compile(self.batched.rung, state, hyper, items, fold, data)
+            rung = self.batched.rung(state, hyper, items, fold, data)
 
             def scan(state: Any) -> tuple[Any, Callable[[], Rung]]:
                 state, *found = rung(state, hyper, items, fold, data)
@@ -109,8 +111,8 @@ class Trainer:
 
             return scan
         indices = [self._index(i) for i in range(_steps(items))]
-        step = self._compile(self.batched.step, state, hyper, items, fold, data, indices[0])
-        evaluate = self._compile(self.batched.evaluate, state, hyper, fold, data)
+        step = self.batched.step(state, hyper, items, fold, data, indices[0])
+        evaluate = self.batched.evaluate(state, hyper, fold, data)
 
         def steps(state: Any) -> tuple[Any, Callable[[], Rung]]:
             state, losses = jax.tree.map(lambda x: x.copy(), state), []  # a step donates what it is given
@@ -129,38 +131,28 @@ class Trainer:
 
     def memory(self, state: Any, hyper: Any, rows: np.ndarray, items: Any) -> int:
         """How many bytes of each device a rung takes for a batch, beside its arguments; new states are among them."""
-        arguments = state, hyper, items, self._fold(rows), self._placed.data
+        arguments = state, hyper, items, self._fold(rows), self._data
         if self._loop == "scan":
             return self.batched.rung.memory(*arguments)
         return self.batched.step.memory(*arguments, self._placement.put(np.int32(0)))
 
     def _fold(self, rows: np.ndarray) -> Any:
+        if self._folds == 1:
+            return None
         key = rows.tobytes()
         if key not in self._folds_of:
-            self._folds_of[key] = self._placement.put(self._numbers[rows].astype(np.int32), "rows")
+            self._folds_of[key] = self._placement.put(self._fold_of[rows].astype(np.int32), "rows")
         return self._folds_of[key]
 
-    def _compile(self, function: Compiler, *arguments: Any) -> Any:
-        kind = function, *(x.shape for x in jax.tree.leaves(arguments))
-        if kind not in self._compiled:
-            self._compiled[kind] = function(*arguments)
-        return self._compiled[kind]
 
-
-class _Placed:
-    """Data on the devices."""
-
-    def __init__(self, data: Any):
-        self.data = data
-
-
-def _placed(trial: Trial, placement: Placement) -> _Placed:
-    """The data of a trial on the devices: the same for all programs of a sweep, and gone after it."""
-    known = trial.__dict__.setdefault("_placed", weakref.WeakValueDictionary())
-    found = known.get(placement.mesh)
-    if found is None:
-        known[placement.mesh] = found = _Placed(placement.put(trial.data))
-    return found
+def _placed(trial: Trial, placement: Placement) -> Any:
+    """The data of a trial on the devices, where they stay for its next program or sweep, until others are asked for."""
+    known = trial.__dict__.setdefault("_placed", {})
+    where = placement.mesh, jax.dtypes.canonicalize_dtype(np.float64)  # float32 where x64 is off
+    if where not in known:
+        known.clear()
+        known[where] = placement.put(trial.data)
+    return known[where]
 
 
 def _steps(items: Any) -> int:

@@ -138,11 +138,13 @@ class History:
 
     def _empty(self, rung: Sequence[tuple[np.ndarray, Rung]]) -> set[str]:
         """The metrics that were never finite for any run, although losses are; with a warning."""
-        if not any(np.isfinite(losses).all(-1).any() for _, (losses, _) in rung):
+        metrics = [named for _, (_, metrics) in rung for named in metrics.items()]
+        silent = {name for name, values in metrics if not np.isfinite(values).any()}
+        if not silent or not any(np.isfinite(losses).all(-1).any() for _, (losses, _) in rung):
             return set()
         ever = {name for name, values in self.metrics.items() if np.isfinite(values).any()}
-        ever |= {name for _, (_, metrics) in rung for name, values in metrics.items() if np.isfinite(values).any()}
-        empty = {name for _, (_, metrics) in rung for name in metrics} - ever
+        ever |= {name for name, values in metrics if np.isfinite(values).any()}
+        empty = silent - ever
         for name in sorted(empty - self.metrics.keys()):
             warnings.warn(
                 f"The metric {name!r} is infinite or NaN for all runs: it does not tell which of them diverged.",

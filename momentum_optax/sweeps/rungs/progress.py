@@ -111,6 +111,10 @@ def progress_bar(
         yield report
 
 
+def silence(now: Progress) -> None:
+    """Tells nothing."""
+
+
 @contextlib.contextmanager
 def opened(progress: "bool | Report | None", label: str = "") -> Iterator[Report]:
     """What `sweep` makes of its argument `progress`: a function to call, whatever was given.
@@ -126,7 +130,7 @@ def opened(progress: "bool | Report | None", label: str = "") -> Iterator[Report
       ValueError: it is something else.
     """
     if progress is None or progress is False:
-        yield lambda now: None
+        yield silence
     elif progress is True:
         with progress_bar([label]) as report:
             yield report

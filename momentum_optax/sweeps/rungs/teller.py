@@ -9,7 +9,7 @@ from ..engine.part import Part
 from ..points.points import Points
 from ..results.best import check_metric
 from .history import History
-from .progress import Progress
+from .progress import Progress, silence
 from .rules import Rules
 
 
@@ -63,11 +63,13 @@ class Teller:
         self._tell(0)
 
     def _judge(self) -> None:
-        if self._history.done:
+        if self._history.done and self._report is not silence:
             self._best, index = self._rules.best(self._history)
             self._best_point = {} if np.isnan(self._best) else self._points[index]
 
     def _tell(self, under_way: int) -> None:
+        if self._report is silence:
+            return
         history, rows = self._history, len(self._history.diverged_at)
         done = self._lane_steps() + under_way
         alive = int(history.alive.sum()) * rows
