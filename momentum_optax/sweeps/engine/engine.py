@@ -202,7 +202,7 @@ class Engine:
         """Each batch with its rung, as they are finished, or with the error that memory was not enough."""
         launched: dict[Future[Callable[[], Rung] | Exception], Batch] = {}
         waiting = iter(batches)
-        pool = ThreadPoolExecutor(self._threads) if self._threads > 1 else _ThisThread()
+        pool: Executor = ThreadPoolExecutor(self._threads) if self._threads > 1 else _ThisThread()
         try:
             while True:
                 # One more than there are threads: no device waits for Python, and few batches take memory.
