@@ -85,8 +85,9 @@ def elsewhere(function: str, *arguments: int) -> Any:
 
 
 def resident() -> int:
-    """How many bytes of memory this process has, on Linux."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    """How many bytes of memory this process has, on Linux; without those that are read from files, such as libraries."""
+    _, present, shared, *_ = map(int, Path("/proc/self/statm").read_text().split())
+    return (present - shared) * os.sysconf("SC_PAGE_SIZE")
 
 
 def grown(lanes: int, batch: int, steps: int) -> tuple[int, int]:
@@ -95,7 +96,7 @@ def grown(lanes: int, batch: int, steps: int) -> tuple[int, int]:
     device = jax.devices()[0]
     (program,) = ways.points.programs()
     prepared = prepare(ways.trial, program, range(ways.seeds), 1, steps)
-    part = begin(ways.trial, prepared, ways.seeds, 1, steps, steps, Machine([device], 1, Team()), "vmap", lanes)
+    part = begin(ways.trial, prepared, 1, steps, steps, Machine([device], 1, Team()), "vmap", lanes)
     expected = part.engine.needed(steps)
     if device.platform != "cpu":
         before = device.memory_stats()["bytes_in_use"]

@@ -50,6 +50,10 @@ class _ThisThread(Executor):
         return done
 
 
+def _launchers(count: int) -> Executor:
+    return ThreadPoolExecutor(count) if count > 1 else _ThisThread()
+
+
 class Engine:
     """All runs of one structure.
 
@@ -202,7 +206,7 @@ class Engine:
         """Each batch with its rung, as they are finished, or with the error that memory was not enough."""
         launched: dict[Future[Callable[[], Rung] | Exception], Batch] = {}
         waiting = iter(batches)
-        pool: Executor = ThreadPoolExecutor(self._threads) if self._threads > 1 else _ThisThread()
+        pool = _launchers(self._threads)
         try:
             while True:
                 # One more than there are threads: no device waits for Python, and few batches take memory.
