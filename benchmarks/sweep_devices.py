@@ -85,7 +85,7 @@ def elsewhere(function: str, *arguments: int) -> Any:
 
 
 def resident() -> int:
-    """How many bytes of memory this process has, on Linux; without those that are read from files, such as libraries."""
+    """How many bytes of memory this process has, on Linux, beside what is read from files, such as libraries."""
     _, present, shared, *_ = map(int, Path("/proc/self/statm").read_text().split())
     return (present - shared) * os.sysconf("SC_PAGE_SIZE")
 
