@@ -96,7 +96,7 @@ def grown(lanes: int, batch: int, steps: int) -> tuple[int, int]:
     device = jax.devices()[0]
     (program,) = ways.points.programs()
     prepared = prepare(ways.trial, program, range(ways.seeds), 1, steps)
-    part = begin(ways.trial, prepared, 1, steps, steps, Machine([device], 1, Team()), "vmap", lanes)
+    part = begin(prepared, steps, Machine([device], 1, Team()), "vmap", lanes)
     expected = part.engine.needed(steps)
     if device.platform != "cpu":
         before = device.memory_stats()["bytes_in_use"]

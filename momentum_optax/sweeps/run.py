@@ -145,17 +145,14 @@ def sweep(
         store = stack.enter_context(SharedStore(team, folder, identity))
         begun = time.perf_counter()
         prepared = team.together(lambda: [prepare(trial, p, seeds, count, steps, metric) for p in programs])
-        store.recognize(lambda: [p.fingerprint(trial) for p in prepared])
+        store.recognize(lambda: [p.fingerprint() for p in prepared])
         if store.finished is not None:
             return store.finished
         history = History(len(seeds) * count, len(points), stops)
         found = store.latest()
         # What timing decided once stays, for results depend on it by rounding.
         decided = [Way(*way) for way in (found and store.notes.get("ways")) or ()] or [None] * len(programs)
-        parts = [
-            begin(trial, p, count, steps, stops[0], machine, strategy, chunk, way)
-            for p, way in zip(prepared, decided, strict=True)
-        ]
+        parts = [begin(p, stops[0], machine, strategy, chunk, way) for p, way in zip(prepared, decided, strict=True)]
         store.note(ways=[part.choice.way for part in parts])
         if found is not None:
             restore(history, parts, found)

@@ -45,7 +45,7 @@ def test_first_states_that_do_not_fit_are_halved(monkeypatch):
 def begun(trial, chunk, threads=1):
     (program,) = POINTS.programs()
     machine = Machine(jax.devices()[:1], threads, Team())
-    return begin(trial, prepare(trial, program, range(3), 1, 4), 1, 4, 4, machine, "vmap", chunk).engine
+    return begin(prepare(trial, program, range(3), 1, 4), 4, machine, "vmap", chunk).engine
 
 
 def test_the_batch_that_waits_counts():

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from ..trials.trial import Trial
 from .engine import Engine
 from .lanes import Lanes, arrange, lay_out
 from .machine import Machine
@@ -79,10 +78,7 @@ class Part:
 
 
 def begin(
-    trial: Trial,
     prepared: Prepared,
-    folds: int,
-    steps: int,
     rung: int,
     machine: Machine,
     strategy: Strategy,
@@ -92,11 +88,8 @@ def begin(
     """Lays out and starts the runs of a program.
 
     Args:
-      trial: what to run.
       prepared: the program.
-      folds: how many folds each seed has, 1 for none.
-      steps: how many steps a run makes.
-      rung: how many of them make a rung.
+      rung: how many steps make a rung.
       machine: what trains.
       strategy: in what way.
       chunk: how many runs a worker trains at the same time; `None` for what suits it and fits.
@@ -106,7 +99,7 @@ def begin(
       The part.
     """
     team, program = machine.team, prepared.program
-    rows = len(prepared.seeds) * folds
+    rows = len(prepared.seeds) * prepared.folds
     hyper = {name: np.tile(values, (rows, 1)) for name, values in program.points.arrays().items()}
     shares = Shares.of(team, rows, len(program.points))
     # From here on, the runs are those of this process.
@@ -116,7 +109,7 @@ def begin(
 
     @functools.cache
     def trainer(loop: Any) -> Trainer:
-        return Trainer(trial, program.structure, prepared.seeds, prepared.items, folds, loop, placement, own)
+        return Trainer(prepared, loop, placement, own)
 
     def lanes(way: Way) -> Lanes:
         if len(workers) > 1:
@@ -144,12 +137,14 @@ def begin(
                 functools.partial(engine, few=True),
                 runs=math.prod(runs),
                 workers=max(len(workers), machine.threads),
-                steps=steps,
+                steps=prepared.steps,
                 rung=rung,
                 on_cpu=machine.on_cpu,
                 chunk=chunk,
                 cost=prepared.cost,
-                known=trial.__dict__.setdefault("_known", {}).setdefault((prepared.kinds, placement.mesh), Known()),
+                known=prepared.trial.__dict__.setdefault("_known", {}).setdefault(
+                    (prepared.kinds, placement.mesh), Known()
+                ),
             )
         )
     whole = SharedEngine(team.together(lambda: engine(choice.way)), hyper, shares)

@@ -1,6 +1,7 @@
 """What is known of a program before anything is trained."""
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,29 +24,47 @@ class Prepared:
     """A program that can be trained.
 
     Attributes:
+      trial: what to run.
       program: the points.
-      kinds: what tells the shapes of its functions from others of the same trial.
       seeds: the seeds.
-      items: what the steps consume, `[seeds, steps, ...]`.
+      folds: how many folds each seed has, 1 for none.
+      steps: how many steps a run makes.
       cost: what a step takes.
     """
 
+    trial: Trial
     program: Program
-    kinds: Any
     seeds: Sequence[int]
-    items: Any
+    folds: int
+    steps: int
     cost: Cost
 
-    def fingerprint(self, trial: Trial) -> dict[str, str]:
+    @property
+    def structure(self) -> Mapping[str, Any]:
+        """The hyperparameters that are part of the program."""
+        return self.program.structure
+
+    @property
+    def kinds(self) -> Any:
+        """What tells the shapes of its functions from others of the same trial."""
+        return _kinds(self.program, self.folds)
+
+    @functools.cached_property
+    def items(self) -> Any:
+        """What the steps consume, `[seeds, steps, ...]`; planned when first asked for, while the devices draw."""
+        plans = (self.trial.plan(Reader(self.structure), seed, self.steps) for seed in self.seeds)
+        return jax.tree.map(lambda *x: np.stack(x), *plans)
+
+    def fingerprint(self) -> dict[str, str]:
         """What tells its functions from others, see `fingerprint`."""
-        structure, numbers = self.program.structure, self.program.points.arrays()
-        return fingerprint(trial, structure, numbers, _drawn(trial, structure), _item(self.items), self.items)
+        drawn, item = _first(self.trial, self.structure, self.seeds[0])
+        return fingerprint(self.trial, self.structure, self.program.points.arrays(), drawn, item, self.items)
 
 
 def prepare(
     trial: Trial, program: Program, seeds: Sequence[int], folds: int, steps: int, metric: str | None = None
 ) -> Prepared:
-    """Checks the functions of a trial, and plans what the runs of a program consume.
+    """Checks the functions of a trial.
 
     Args:
       trial: what to run.
@@ -58,27 +77,25 @@ def prepare(
     Returns:
       What can be trained.
     """
-    structure, numbers = program.structure, program.points.arrays()
-    kinds = tuple(structure.items()), tuple(numbers), folds
-    items = jax.tree.map(lambda *x: np.stack(x), *(trial.plan(Reader(structure), seed, steps) for seed in seeds))
+    structure, names, kinds = program.structure, program.points.names, _kinds(program, folds)
     # Once for each program: a second sweep of a trial, such as a search makes many of, traces nothing.
     if kinds not in (seen := trial.__dict__.setdefault("_seen", {})):
-        drawn, item = _drawn(trial, structure), _item(items)
-        checked = check(trial, structure, numbers, drawn, item, None if folds == 1 else (np.int32(0), folds))
-        seen[kinds] = checked, cost(trial, structure, numbers, checked.state, item)
+        drawn, item = _first(trial, structure, seeds[0])
+        checked = check(trial, structure, names, drawn, item, None if folds == 1 else (np.int32(0), folds))
+        seen[kinds] = checked, cost(trial, structure, names, checked.state, item)
     checked, takes = seen[kinds]
-    names = {"train_loss", *checked.metrics}
-    if metric is not None and metric not in names and not metric.startswith(CURRENT):
-        raise KeyError(f"There is no metric {metric!r}; there are {sorted(names)}.")
-    return Prepared(program, kinds, seeds, items, takes)
+    known = {"train_loss", *checked.metrics}
+    if metric is not None and metric not in known and not metric.startswith(CURRENT):
+        raise KeyError(f"There is no metric {metric!r}; there are {sorted(known)}.")
+    return Prepared(trial, program, seeds, folds, steps, takes)
 
 
-def _drawn(trial: Trial, structure: Mapping[str, Any]) -> Any:
-    """Shapes and dtypes of what a seed draws."""
+def _kinds(program: Program, folds: int) -> Any:
+    return tuple(program.structure.items()), tuple(program.points.names), folds
+
+
+def _first(trial: Trial, structure: Mapping[str, Any], seed: int) -> tuple[Any, Any]:
+    """What a seed draws, as shapes and dtypes, and what its first step consumes."""
     drawn = jax.eval_shape(lambda key: trial.draw(Reader(structure), key), jax.random.key(0))
-    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), drawn)
-
-
-def _item(items: Any) -> Any:
-    """What the first step of the first seed consumes."""
-    return jax.tree.map(lambda x: x[0, 0], items)
+    item = jax.tree.map(lambda x: x[0], trial.plan(Reader(structure), seed, 1))
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), drawn), item

@@ -1,7 +1,7 @@
 """What trains one batch of runs."""
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -10,6 +10,7 @@ import numpy as np
 from ..trials.trial import Trial
 from .batched import batched, drawing
 from .placement import Placement
+from .preparation import Prepared
 
 Loop = Literal["scan", "step"]
 """Whether the steps of a rung are one compiled loop, or one compiled step called from Python."""
@@ -34,33 +35,20 @@ class Trainer:
       batched: the functions.
     """
 
-    def __init__(
-        self,
-        trial: Trial,
-        structure: Mapping[str, Any],
-        seeds: Sequence[int],
-        items: Any,
-        folds: int,
-        loop: Loop,
-        placement: Placement,
-        own: np.ndarray,
-    ):
+    def __init__(self, prepared: Prepared, loop: Loop, placement: Placement, own: np.ndarray):
         """Places the data.
 
         Args:
-          trial: what to run.
-          structure: the hyperparameters that are part of the program.
-          seeds: the seeds.
-          items: what the steps of each seed consume, `[seeds, steps, ...]`.
-          folds: how many folds each seed has, 1 for none; row `i` of all is seed `i // folds`, fold `i % folds`.
+          prepared: the program.
           loop: how the steps are run.
           placement: where.
-          own: which of all rows are trained here; in what follows, rows are indices into it.
+          own: which of all rows are trained here; in what follows, rows are indices into it. Row `i` of all is seed
+            `i // folds`, fold `i % folds`.
         """
+        trial, structure, folds = prepared.trial, prepared.structure, prepared.folds
         self.batched = batched(trial, structure, folds, placement.mesh)
         self._draw = drawing(trial, structure, placement.mesh)
-        self._seeds, self._items = np.asarray(seeds, np.uint32), items
-        self._folds = folds
+        self._prepared = prepared
         self._seed_of, self._fold_of = np.divmod(own, folds)
         self._loop, self._placement = loop, placement
         self._data = _placed(trial, placement)
@@ -70,7 +58,7 @@ class Trainer:
 
     def start(self, hyper: Mapping[str, np.ndarray], rows: np.ndarray) -> tuple[Any, Any]:
         """Hyperparameters, given as `[rows, points]`, and first states, `[rows, points, ...]`, on the devices."""
-        seeds = self._seeds[self._seed_of[rows]]
+        seeds = np.asarray(self._prepared.seeds, np.uint32)[self._seed_of[rows]]
         drawn = self._draw(seeds)(seeds)
         return self.batched.start(hyper, drawn)(hyper, drawn)
 
@@ -82,7 +70,7 @@ class Trainer:
         """What some steps of some rows consume, on the devices."""
         which = rows.tobytes(), start, stop
         if which != self._latest[0]:  # batches of the same rows follow one another
-            part = jax.tree.map(lambda x: x[self._seed_of[rows], start:stop], self._items)
+            part = jax.tree.map(lambda x: x[self._seed_of[rows], start:stop], self._prepared.items)
             self._latest = which, self._placement.put(part, "rows")
         return self._latest[1]
 
@@ -137,7 +125,7 @@ class Trainer:
         return self.batched.step.memory(*arguments, self._placement.put(np.int32(0)))
 
     def _fold(self, rows: np.ndarray) -> Any:
-        if self._folds == 1:
+        if self._prepared.folds == 1:
             return None
         key = rows.tobytes()
         if key not in self._folds_of:
