@@ -121,6 +121,12 @@ def test_files_and_folders_named_exist():
     assert [name for name in names if not (ROOT / name).exists()] == []
 
 
+def test_each_example_is_named():
+    examples = {path.relative_to(ROOT).as_posix() for path in (ROOT / "examples").glob("*.py")}
+    assert examples
+    assert examples == set(re.findall(r"^\| `(examples/[\w.]+)` \|", README.read_text(), re.MULTILINE))
+
+
 def test_method_table_is_the_catalogue():
     match = TABLE.search(README.read_text())
     assert match is not None
