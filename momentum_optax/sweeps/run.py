@@ -144,7 +144,9 @@ def sweep(
         stack.enter_context(team.listening())
         store = stack.enter_context(SharedStore(team, folder, identity))
         begun = time.perf_counter()
-        prepared = team.together(lambda: [prepare(trial, p, seeds, count, steps, metric) for p in programs])
+        prepared = team.together(
+            lambda: [prepare(trial, p, seeds, count, steps, metric, rules.changing) for p in programs]
+        )
         store.recognize(lambda: [p.fingerprint() for p in prepared])
         if store.finished is not None:
             return store.finished
@@ -159,7 +161,7 @@ def sweep(
         del found  # much memory
         shown = progress if team.index == 0 else None
         report = team.together(lambda: stack.enter_context(opened(shown, label)))
-        teller = Teller(report, label, points, history, parts, rules, begun)
+        teller = team.together(lambda: Teller(report, label, points, history, parts, rules, begun))
         _train(history, parts, rules, teller, store, team)
         seconds = team.first(lambda: round(time.perf_counter() - begun, 3))
         result = SweepResult(

@@ -72,6 +72,12 @@ def population(every):
         ({"pruning": Own(), "evaluate_every": 20}, ValueError, "evaluate_every=20 the last but one is after 0."),
         ({"population": population(20)}, ValueError, "it changes every 20 steps, which must be fewer than steps=20."),
         ({"population": population(100)}, ValueError, "it changes every 100 steps, which must be fewer than steps=20."),
+        ({"metric": "current_rate"}, KeyError, "There is no metric 'current_rate'; there are"),
+        (
+            {"metric": "current_x", "population": population(10)},
+            KeyError,
+            "no metric 'current_x'; there are ['current_rate",
+        ),
     ],
 )
 def test_what_is_refused(options, error, words):

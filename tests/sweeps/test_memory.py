@@ -24,11 +24,11 @@ def run(**options):
 def test_first_states_that_do_not_fit_are_halved(monkeypatch):
     tried, limit = [], 2
 
-    def start(self, hyper, rows):
+    def start(self, hyper, drawn):
         tried.append(hyper["beta"].size)
         if tried[-1] > limit:
             raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")
-        return honest(self, hyper, rows)
+        return honest(self, hyper, drawn)
 
     plain, honest = run(), engine.Trainer.start
     monkeypatch.setattr(engine.Trainer, "start", start)

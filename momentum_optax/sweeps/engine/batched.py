@@ -1,5 +1,6 @@
 """The functions of a trial, compiled for batches of runs."""
 
+import dataclasses
 import functools
 import time
 from collections.abc import Callable, Mapping
@@ -58,10 +59,11 @@ _nothing = jax.jit(lambda: 0.0)
 
 
 def _kinds(arguments: Any) -> Any:
-    """What tells programs for some arguments from others: shapes, dtypes, and the settings of this thread."""
+    """What tells programs for some arguments from others: names, shapes, dtypes, and the settings of this thread."""
     # JAX traces anew under other settings: as long as they are the same, so is what it traced.
     settings = _nothing.trace().jaxpr
-    return settings, *((x.shape, x.dtype) for x in jax.tree.leaves(arguments))
+    leaves, tree = jax.tree.flatten(arguments)
+    return settings, tree, *((x.shape, x.dtype) for x in leaves)
 
 
 class BatchedTrial:
@@ -89,6 +91,8 @@ class BatchedTrial:
           folds: how many folds there are; 1 for none.
           mesh: what shares a batch; its axes are `rows` and `points`.
         """
+        # Without what is kept with a trial, this among it: that must go when the trial goes, for it holds much memory.
+        trial = dataclasses.replace(trial, data=None)
 
         def read(hyper: Mapping[str, jax.Array]) -> Reader:
             return Reader({**structure, **{name: value for name, value in hyper.items() if name != RUN}})
@@ -98,8 +102,8 @@ class BatchedTrial:
 
         def start(hyper: Any, drawn: Any) -> Any:
             state = _over(lambda hyper, drawn: _over(lambda h: trial.init(read(h), drawn), hyper), hyper, drawn)
-            # Strong types, for those of Python's numbers do not come back from a folder.
-            return hyper, jax.tree.map(lambda x: jax.lax.convert_element_type(x, x.dtype), state)
+            # Those of Python's numbers do not come back from a folder.
+            return hyper, _strongly_typed(state)
 
         def advance(state: Any, hyper: Any, item: Any, seen: Any) -> Any:
             # The item is fetched once for all points of its row.
@@ -174,7 +178,7 @@ def _drawing(
     def one(seed: jax.Array) -> Any:
         return draw(Reader(dict(structure)), jax.random.key(seed, impl=random_bits))
 
-    return _compiler(lambda seeds: jax.lax.map(one, seeds), mesh, (_ROWS,), _ROWS)
+    return _compiler(lambda seeds: _strongly_typed(jax.lax.map(one, seeds)), mesh, (_ROWS,), _ROWS)
 
 
 def _compiler(
@@ -188,6 +192,10 @@ def _compiler(
     # check_vma=False: a scan whose first state does not depend on the mesh (zeros, say) would be refused.
     cut = jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=out, check_vma=False)
     return Compiler(jax.jit(cut, donate_argnums=donate))
+
+
+def _strongly_typed(tree: Any) -> Any:
+    return jax.tree.map(lambda x: jax.lax.convert_element_type(x, x.dtype), tree)
 
 
 def _over(f: Callable[..., Any], *trees: Any) -> Any:

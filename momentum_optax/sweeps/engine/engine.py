@@ -91,8 +91,11 @@ class Engine:
 
     def _start(self) -> list[Batch]:
         batches: list[Batch] = []
+        drawn: dict[bytes, Any] = {}
         for rows, points in self.lanes.batches():
-            mine, state = self.trainer.start(self._hyper(rows, points), rows)
+            if rows.tobytes() not in drawn:
+                drawn = {rows.tobytes(): self.trainer.drawn(rows)}  # batches of the same rows follow one another
+            mine, state = self.trainer.start(self._hyper(rows, points), drawn[rows.tobytes()])
             if not batches:
                 self._keys = key_kinds(state)
                 free = memory.free(self._placement.device)
@@ -182,11 +185,9 @@ class Engine:
 
         As far as the compiler knows; the states count once, for the old ones are kept until a rung has gone well.
         """
-        return self.trainer.memory(*self._example(steps)) * min(self._threads + 1, len(self._batches))
-
-    def _example(self, steps: int) -> tuple[Any, ...]:
         batch = self._batches[0]
-        return self._on_devices(batch), batch.hyper, batch.rows, self.trainer.items(batch.rows, 0, steps)
+        one = self.trainer.memory(self._on_devices(batch), batch.hyper, batch.rows, steps)
+        return one * min(self._threads + 1, len(self._batches))
 
     def _hyper(self, rows: np.ndarray, points: np.ndarray) -> Any:
         runs = np.arange(math.prod(self.lanes.shape), dtype=np.int32).reshape(self.lanes.shape)
@@ -204,6 +205,7 @@ class Engine:
 
     def _train(self, batches: Sequence[Batch], start: int, stop: int) -> Iterator[tuple[Batch, Rung | Exception]]:
         """Each batch with its rung, as they are finished, or with the error that memory was not enough."""
+        items: dict[bytes, Any] = {}
         launched: dict[Future[Callable[[], Rung] | Exception], Batch] = {}
         waiting = iter(batches)
         pool = _launchers(self._threads)
@@ -211,8 +213,10 @@ class Engine:
             while True:
                 # One more than there are threads: no device waits for Python, and few batches take memory.
                 for batch in itertools.islice(waiting, self._threads + 1 - len(launched)):
-                    items = self.trainer.items(batch.rows, start, stop)
-                    launched[pool.submit(_outcome, self._job(batch, items))] = batch
+                    rows = batch.rows.tobytes()
+                    if rows not in items:
+                        items = {rows: self.trainer.items(batch.rows, start, stop)}  # the next ones have the same rows
+                    launched[pool.submit(_outcome, self._job(batch, items[rows]))] = batch
                 if not launched:
                     return
                 wait(launched, return_when=FIRST_COMPLETED)

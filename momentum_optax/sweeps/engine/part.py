@@ -124,7 +124,9 @@ def begin(
             layout = dataclasses.replace(layout, shape=layout.few(machine.threads))
         rows, points = layout.shape
         these = {name: shares.cut(values)[:rows, :points] for name, values in hyper.items()}
-        return Engine(trainer(way.loop), these, layout, placement, machine.threads)
+        made = Engine(trainer(way.loop), these, layout, placement, machine.threads)
+        prepared.plan()  # while the devices make the first states
+        return made
 
     found = ways(strategy, chunk, machine.on_cpu, prepared.cost)
     if decided is not None:

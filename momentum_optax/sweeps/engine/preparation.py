@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -51,9 +51,13 @@ class Prepared:
 
     @functools.cached_property
     def items(self) -> Any:
-        """What the steps consume, `[seeds, steps, ...]`; planned when first asked for, while the devices draw."""
+        """What the steps consume, `[seeds, steps, ...]`."""
         plans = (self.trial.plan(Reader(self.structure), seed, self.steps) for seed in self.seeds)
         return jax.tree.map(lambda *x: np.stack(x), *plans)
+
+    def plan(self) -> None:
+        """Plans what the steps consume, which takes a moment."""
+        self.items  # noqa: B018
 
     def fingerprint(self) -> dict[str, str]:
         """What tells its functions from others, see `fingerprint`."""
@@ -62,7 +66,13 @@ class Prepared:
 
 
 def prepare(
-    trial: Trial, program: Program, seeds: Sequence[int], folds: int, steps: int, metric: str | None = None
+    trial: Trial,
+    program: Program,
+    seeds: Sequence[int],
+    folds: int,
+    steps: int,
+    metric: str | None = None,
+    changing: Collection[str] = (),
 ) -> Prepared:
     """Checks the functions of a trial.
 
@@ -73,6 +83,7 @@ def prepare(
       folds: how many folds each seed has, 1 for none.
       steps: how many steps a run makes.
       metric: what will be looked at, to fail before anything is trained if there is no such metric.
+      changing: the hyperparameters of which there will be metrics.
 
     Returns:
       What can be trained.
@@ -84,8 +95,8 @@ def prepare(
         checked = check(trial, structure, names, drawn, item, None if folds == 1 else (np.int32(0), folds))
         seen[kinds] = checked, cost(trial, structure, names, checked.state, item)
     checked, takes = seen[kinds]
-    known = {"train_loss", *checked.metrics}
-    if metric is not None and metric not in known and not metric.startswith(CURRENT):
+    known = {"train_loss", *checked.metrics, *(f"{CURRENT}{name}" for name in changing)}
+    if metric is not None and metric not in known:
         raise KeyError(f"There is no metric {metric!r}; there are {sorted(known)}.")
     return Prepared(trial, program, seeds, folds, steps, takes)
 

@@ -1,6 +1,7 @@
 """What trains one batch of runs."""
 
 import functools
+import weakref
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
@@ -51,15 +52,17 @@ class Trainer:
         self._prepared = prepared
         self._seed_of, self._fold_of = np.divmod(own, folds)
         self._loop, self._placement = loop, placement
-        self._data = _placed(trial, placement)
+        self._placed = _placed(trial, placement)
         self._folds_of: dict[bytes, Any] = {}
-        self._latest: tuple[Any, Any] = None, None
         self._index = functools.cache(lambda index: placement.put(np.int32(index)))
 
-    def start(self, hyper: Mapping[str, np.ndarray], rows: np.ndarray) -> tuple[Any, Any]:
-        """Hyperparameters, given as `[rows, points]`, and first states, `[rows, points, ...]`, on the devices."""
+    def drawn(self, rows: np.ndarray) -> Any:
+        """What the seeds of some rows draw, on the devices."""
         seeds = np.asarray(self._prepared.seeds, np.uint32)[self._seed_of[rows]]
-        drawn = self._draw(seeds)(seeds)
+        return self._draw(seeds)(seeds)
+
+    def start(self, hyper: Mapping[str, np.ndarray], drawn: Any) -> tuple[Any, Any]:
+        """Hyperparameters, given as `[rows, points]`, and first states, `[rows, points, ...]`, on the devices."""
         return self.batched.start(hyper, drawn)(hyper, drawn)
 
     def hyper(self, hyper: Mapping[str, np.ndarray]) -> Any:
@@ -68,11 +71,8 @@ class Trainer:
 
     def items(self, rows: np.ndarray, start: int, stop: int) -> Any:
         """What some steps of some rows consume, on the devices."""
-        which = rows.tobytes(), start, stop
-        if which != self._latest[0]:  # batches of the same rows follow one another
-            part = jax.tree.map(lambda x: x[self._seed_of[rows], start:stop], self._prepared.items)
-            self._latest = which, self._placement.put(part, "rows")
-        return self._latest[1]
+        part = jax.tree.map(lambda x: x[self._seed_of[rows], start:stop], self._prepared.items)
+        return self._placement.put(part, "rows")
 
     def train(
         self, state: Any, hyper: Any, rows: np.ndarray, items: Any
@@ -89,7 +89,7 @@ class Trainer:
           `state -> (state, rung)`. It does not wait for the devices, but what gives the rung does. The given states
           stay as they are, to be trained again if memory runs out.
         """
-        get, data, fold = self._placement.get, self._data, self._fold(rows)
+        get, data, fold = self._placement.get, self._placed.data, self._fold(rows)
         if self._loop == "scan":
             rung = self.batched.rung(state, hyper, items, fold, data)
 
@@ -117,9 +117,12 @@ class Trainer:
 
         return steps
 
-    def memory(self, state: Any, hyper: Any, rows: np.ndarray, items: Any) -> int:
+    def memory(self, state: Any, hyper: Any, rows: np.ndarray, steps: int) -> int:
         """How many bytes of each device a rung takes for a batch, beside its arguments; new states are among them."""
-        arguments = state, hyper, items, self._fold(rows), self._data
+        items = jax.tree.map(
+            lambda x: self._placement.like((len(rows), steps, *x.shape[2:]), x.dtype, "rows"), self._prepared.items
+        )
+        arguments = state, hyper, items, self._fold(rows), self._placed.data
         if self._loop == "scan":
             return self.batched.rung.memory(*arguments)
         return self.batched.step.memory(*arguments, self._placement.put(np.int32(0)))
@@ -133,14 +136,22 @@ class Trainer:
         return self._folds_of[key]
 
 
-def _placed(trial: Trial, placement: Placement) -> Any:
-    """The data of a trial on the devices, where they stay for its next program or sweep, until others are asked for."""
-    known = trial.__dict__.setdefault("_placed", {})
+class _Placed:
+    """Data on the devices."""
+
+    def __init__(self, data: Any):
+        self.data = data
+
+
+def _placed(trial: Trial, placement: Placement) -> _Placed:
+    """The data of a trial on the devices: the same for all programs of a sweep; the latest stay for the next sweep."""
+    known = trial.__dict__.setdefault("_placed", weakref.WeakValueDictionary())
     where = placement.mesh, jax.dtypes.canonicalize_dtype(np.float64)  # float32 where x64 is off
-    if where not in known:
-        known.clear()
-        known[where] = placement.put(trial.data)
-    return known[where]
+    found = known.get(where)
+    if found is None:
+        known[where] = found = _Placed(placement.put(trial.data))
+    trial.__dict__["_latest"] = found
+    return found
 
 
 def _steps(items: Any) -> int:

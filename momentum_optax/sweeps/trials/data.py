@@ -19,7 +19,7 @@ class Data(NamedTuple):
 
 
 def checked(data: Data) -> Data:
-    """The data as NumPy arrays.
+    """The data as NumPy arrays that nobody changes.
 
     Raises:
       TypeError: it is no `Data`, or holds other things than numbers.
@@ -27,7 +27,7 @@ def checked(data: Data) -> Data:
     """
     if not isinstance(data, Data):
         raise TypeError(f"data must be a momentum_optax.sweeps.Data, not {type(data).__name__}.")
-    found = data._replace(**{name: np.asarray(part) for name, part in data._asdict().items() if part is not None})
+    found = data._replace(**{name: _frozen(part) for name, part in data._asdict().items() if part is not None})
     for name, values in found._asdict().items():
         if values is not None:
             _check_numbers(name, values)
@@ -43,6 +43,15 @@ def checked(data: Data) -> Data:
                 f"data.train_{kind} and data.test_{kind} must have samples of one shape, not {train} and {test}."
             )
     return found
+
+
+def _frozen(part: Any) -> np.ndarray:
+    """An array as it is now: changes later on would be seen by some sweeps of a trial and not by others."""
+    values = np.asarray(part)
+    if values.flags.writeable:
+        values = values.copy()
+        values.flags.writeable = False
+    return values
 
 
 def _check_numbers(name: str, values: np.ndarray) -> None:

@@ -52,8 +52,8 @@ def supervised(
         `use_running_average`.
       loss: `(predictions, targets) -> losses`, one for each sample, `[batch]`, for example `cross_entropy`. A loss that
         averages by itself will do where all samples count: without folds, and if `batch_size` divides the samples.
-      data: what to train and test on; moved to the devices once, for all runs and sweeps of this trial, so that later
-        changes of the arrays are not seen.
+      data: what to train and test on; copied, so that changes later on are not seen, and moved to the devices once,
+        for all runs.
       optimizer: `hyper -> optax optimizer`, for example `lambda hp: optax.sgd(hp["learning_rate"], hp["beta"])`. Its
         update is given what it asks for of `value`, `grad`, `value_fn`, `obj_fn`, `grad_fn` and `previous_gradient`.
       metrics: more functions like `loss`, by name; `None` for `accuracy` if the targets are integers, else none.

@@ -22,7 +22,7 @@ class Trial:
 
     What a run draws at random comes from `draw` and `plan`, which see the seed and the structural hyperparameters, but
     not the numbers. So runs that share a seed share their start and the order of their data, which makes them
-    comparable and is computed once for all of them, outside the compiled program. `fetch`, `init`, `step` and
+    comparable and is computed for all of them together, outside the program of the steps. `fetch`, `init`, `step` and
     `evaluate` are traced, mapped over runs, and must have no side effects.
 
     Attributes:
@@ -33,7 +33,7 @@ class Trial:
       plan: `(structure, seed, steps) -> items`: what each step consumes, such as the indices of its batch; a tree of
         NumPy arrays `[steps, ...]`.
       fetch: `(data, item) -> batch`: the batch of one step, shared by the runs of one seed.
-      data: a tree of arrays that `fetch` and `evaluate` read, one copy for all runs.
+      data: a tree of arrays that `fetch` and `evaluate` read, one copy for all runs; not to be changed.
       fold: `(data, index, count) -> data`: what `fetch` and `evaluate` see in fold `index` (traced) of `count` in a
         cross-validation; `None` if the trial has no folds.
       samples: how many samples there are to make folds of; `None` if the trial has none.
