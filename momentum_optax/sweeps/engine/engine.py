@@ -98,7 +98,8 @@ class Engine:
             mine, state = self.trainer.start(self._hyper(rows, points), drawn[rows.tobytes()])
             if not batches:
                 self._keys = key_kinds(state)
-                free = memory.free(self._placement.device)
+                # A single batch is on the devices anyway.
+                free = memory.free(self._placement.device) if len(self.lanes.batches()) > 1 else None
                 bytes_ = sum(leaf.nbytes for leaf in jax.tree.leaves(state)) // self._placement.mesh.size
                 self._resident = free is None or bytes_ * len(self.lanes.batches()) < free / 2
             batches.append(Batch(rows, points, mine, state if self._resident else self._placement.get(state)))
