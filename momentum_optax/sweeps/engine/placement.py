@@ -36,11 +36,6 @@ class Placement:
         """Arrays of the host on the devices, their first axes cut over axes of the mesh."""
         return jax.device_put(tree, NamedSharding(self.mesh, PartitionSpec(*axes)))
 
-    def like(self, shape: tuple[int, ...], dtype: Any, *axes: str) -> jax.ShapeDtypeStruct:
-        """What stands for an array that `put` would place, for those who compile."""
-        sharding = NamedSharding(self.mesh, PartitionSpec(*axes))
-        return jax.ShapeDtypeStruct(shape, jax.dtypes.canonicalize_dtype(dtype), sharding=sharding)
-
     def get(self, tree: Any) -> Any:
         """Arrays of the devices as NumPy arrays; random keys as their data."""
         return jax.device_get(jax.tree.map(lambda x: jax.random.key_data(x) if _is_key(x) else x, tree))

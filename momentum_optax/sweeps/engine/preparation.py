@@ -53,7 +53,10 @@ class Prepared:
     def items(self) -> Any:
         """What the steps consume, `[seeds, steps, ...]`."""
         plans = (self.trial.plan(Reader(self.structure), seed, self.steps) for seed in self.seeds)
-        return jax.tree.map(lambda *x: np.stack(x), *plans)
+        # As JAX will take them: float64 becomes float32 where x64 is off.
+        return jax.tree.map(
+            lambda *x: np.stack(x, dtype=jax.dtypes.canonicalize_dtype(x[0].dtype), casting="same_kind"), *plans
+        )
 
     def plan(self) -> None:
         """Plans what the steps consume, which takes a moment."""

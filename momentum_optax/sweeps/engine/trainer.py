@@ -70,9 +70,9 @@ class Trainer:
         return self._placement.put(hyper, "rows", "points")
 
     def items(self, rows: np.ndarray, start: int, stop: int) -> Any:
-        """What some steps of some rows consume, on the devices."""
+        """What some steps of some rows consume; on the devices for a loop in Python, which passes it to each step."""
         part = jax.tree.map(lambda x: x[self._seed_of[rows], start:stop], self._prepared.items)
-        return self._placement.put(part, "rows")
+        return part if self._loop == "scan" else self._placement.put(part, "rows")
 
     def train(
         self, state: Any, hyper: Any, rows: np.ndarray, items: Any
@@ -120,7 +120,7 @@ class Trainer:
     def memory(self, state: Any, hyper: Any, rows: np.ndarray, steps: int) -> int:
         """How many bytes of each device a rung takes for a batch, beside its arguments; new states are among them."""
         items = jax.tree.map(
-            lambda x: self._placement.like((len(rows), steps, *x.shape[2:]), x.dtype, "rows"), self._prepared.items
+            lambda x: jax.ShapeDtypeStruct((len(rows), steps, *x.shape[2:]), x.dtype), self._prepared.items
         )
         arguments = state, hyper, items, self._fold(rows), self._placed.data
         if self._loop == "scan":
