@@ -155,7 +155,10 @@ class History:
     def _mark(self, points: np.ndarray, losses: np.ndarray, metrics: Mapping[str, np.ndarray], start: int) -> None:
         """Notes, for runs not yet diverged, the first step (from 1) after which something is not finite."""
         bad = ~np.isfinite(losses)
-        bad[..., -1] |= np.any([~np.isfinite(values) for values in metrics.values()], axis=0)
+        for values in metrics.values():
+            bad[..., -1] |= ~np.isfinite(values)
+        if not bad.any():
+            return
         before = self.diverged_at[:, points]
         now = np.where(bad.any(-1) & (before < 0), start + 1 + bad.argmax(-1), before)
         self.diverged_at[:, points] = now
