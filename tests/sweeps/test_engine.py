@@ -7,6 +7,7 @@ import problem
 import pytest
 
 import momentum_optax as mo
+from momentum_optax import sweeps
 from momentum_optax.sweeps import cross_entropy, grid, sweep
 
 RATES, BETAS = [0.03, 0.1, 0.3], [0.0, 0.9]
@@ -161,6 +162,18 @@ def test_a_run_diverges_at_the_step_where_its_loss_stops_being_finite():
     assert np.isnan(result.metrics["test_loss"]).tolist() == [
         [[True, True]] * 2, [[False, True]] * 2, [[False, True]] * 2, [[False, False]] * 2
     ]  # fmt: skip
+
+
+def test_a_run_whose_loss_is_finite_again_has_diverged():
+    def step(hp, count, key):
+        return count + 1, jax.numpy.where(count == hp["when"], np.nan, count)
+
+    trial = sweeps.trial(lambda hp, key: np.float32(0), step, lambda hp, count: {"count": count})
+    result = sweep(trial, grid(when=[2.0, 9.0, 13.0, 99.0]), seeds=1, steps=20, evaluate_every=10)
+    assert result.diverged_at.tolist() == [[3], [10], [14], [-1]]
+    np.testing.assert_array_equal(
+        result.metrics["count"][:, 0], [[np.nan, np.nan], [np.nan, np.nan], [10, np.nan], [10, 20]]
+    )
 
 
 def test_methods_that_train_elsewhere_are_tested_at_their_own_point():
