@@ -15,6 +15,9 @@ Layout: TypeAlias = str | Mapping[Pattern, str]
 """What the axes of a leaf are: `i` for inputs, `o` for outputs, `b` for a stack; see `orthogonal_factor`."""
 
 _AXES = re.compile("b*(i+o+|o+i+)")
+# Kernels (in, heads, head_dim) of linen's `MultiHeadDotProductAttention` and nnx's `MultiHeadAttention`. That of `out`,
+# (heads, head_dim, out), needs nothing: its last axis is the outputs. Boxed params of linen end in `value`.
+_OF_HEADS = re.compile(r"(^|/)(query|key|value)/kernel(/value)?$")
 _CONSTANT = 0.2
 
 
@@ -50,7 +53,10 @@ def check_layout(layout: Any) -> None:
 
 
 def axes_of(layout: Layout, paths: Sequence[str], ndims: Sequence[int | None]) -> list[str]:
-    """The letters for each leaf; `ndims` holds `None` for one that is absent."""
+    """The letters for each leaf; `ndims` holds `None` for one that is absent.
+
+    What a mapping does not name has the layout `"io"`, in which the attention of Flax has axes of its own.
+    """
     axes = [""] * len(paths)
     if isinstance(layout, Mapping):
         # A leaf of the other group, or without a gradient, may be named all the same.
@@ -66,7 +72,9 @@ def axes_of(layout: Layout, paths: Sequence[str], ndims: Sequence[int | None]) -
                 f"{path!r} has {ndim} axes, and no orthogonal factor; only leaves of two axes and more are matrices. "
                 "Give it another transformation, as for_matrices does."
             )
-        if not axes[i]:
+        if not axes[i] and plain == "io" and ndim == 3 and _OF_HEADS.search(path):
+            axes[i] = "ioo"
+        elif not axes[i]:
             axes[i] = "i" * (ndim - 1) + "o" if plain == "io" else "o" + "i" * (ndim - 1)
         elif len(axes[i]) != ndim:
             raise ValueError(f"layout says {axes[i]!r} of {path!r}, which has {ndim} axes.")
@@ -105,6 +113,7 @@ def _spectral(inputs: int, outputs: int) -> float:
 
 SHAPE_FACTORS = {
     "original": _grow,
+    "torch": _grow,
     "optax": _grow,
     "match_rms_adamw": _match,
     "keras": _match,

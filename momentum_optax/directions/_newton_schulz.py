@@ -2,17 +2,21 @@
 
 import functools
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
+from jax.core import Tracer
 from jax.sharding import NamedSharding, PartitionSpec
 
 from .. import _leafwise as leafwise
 from .._arguments import choice, integer
 
 Triple = tuple[float, float, float]
+Coefficients: TypeAlias = str | Sequence[Any] | np.ndarray | jax.Array
+"""Names polynomials, or is a triple or several of them; see `orthogonalize`."""
 
 QUINTIC: Triple = (3.4445, -4.7750, 2.0315)
 # Of Amsel et al., algorithm 1, for singular values from 1e-3 to 1. It divides the norm and the argument of each
@@ -44,11 +48,12 @@ def iteration(coefficients: Any, steps: int) -> Iteration:
     """The polynomials that the two arguments name.
 
     Raises:
-      TypeError: `steps` is no integer, or `coefficients` hold something else than plain numbers.
+      TypeError: `steps` is no integer, or `coefficients` hold something else than numbers, or are traced.
       ValueError: `steps` is below 1, or `coefficients` are neither a name nor a triple nor triples.
     """
     steps = integer("steps", steps, 1)
     margin = 1.0
+    coefficients = _plain(coefficients)
     if isinstance(coefficients, str):
         choice("coefficients", coefficients, ("quintic", "polar_express"))
         rows: tuple[Any, ...] = (QUINTIC,)
@@ -66,6 +71,15 @@ def iteration(coefficients: Any, steps: int) -> Iteration:
             raise TypeError(f"coefficients must be plain numbers; got {row!r}.")
     last = (rows[-1],) * (steps - len(rows))
     return Iteration(tuple((float(a), float(b), float(c)) for a, b, c in (*rows[:steps], *last)), margin)
+
+
+def _plain(numbers: Any) -> Any:
+    """Arrays, also those in sequences, as numbers and sequences of Python; anything else as it is."""
+    if isinstance(numbers, Tracer):
+        raise TypeError(f"coefficients must be known before anything runs, not traced; got {numbers!r}.")
+    if isinstance(numbers, np.ndarray | np.generic | jax.Array):
+        return np.asarray(numbers, np.float64).tolist()
+    return tuple(map(_plain, numbers)) if isinstance(numbers, list | tuple) else numbers
 
 
 def parts(steps: Sequence[Triple], rounding: float) -> list[tuple[Triple, ...]]:

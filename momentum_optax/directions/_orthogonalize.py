@@ -1,6 +1,5 @@
 """The orthogonal factor of a matrix, nearly (Jordan, 2024; Amsel et al., 2025)."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -17,7 +16,7 @@ COMPUTING = ("float32", "bfloat16", "float64")
 def orthogonalize(
     x: jax.Array,
     steps: int = 5,
-    coefficients: str | Sequence[float] | Sequence[Sequence[float]] = "quintic",
+    coefficients: newton_schulz.Coefficients = "quintic",
     *,
     eps: Scalar = 1e-8,
     dtype: jax.typing.DTypeLike | None = None,
@@ -51,7 +50,7 @@ def orthogonalize(
       x: `[..., m, n]`, a matrix or a stack of them; real or complex.
       steps: how many polynomials are applied, at least 1.
       coefficients: `"quintic"`, `"polar_express"`, a triple `(a, b, c)` for all steps, or one triple after the other,
-        of which the last is repeated.
+        of which the last is repeated. An array, `[3]` or `[n, 3]`, must not be traced.
       eps: added to the norm, in units of `x`; smaller matrices stay small. Finite and at least 0.
       dtype: in which the products are computed: float32, float64 (needs x64) or bfloat16, which is much the faster on
         accelerators; `None` for that of `x`, at least float32. Complex matrices are never computed in less than

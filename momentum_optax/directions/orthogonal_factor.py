@@ -35,7 +35,7 @@ class OrthogonalFactorState(NamedTuple):
 
 @adaptive
 def orthogonal_factor(
-    ns_coeffs: str | tuple[Any, ...] = "quintic",
+    ns_coeffs: newton_schulz.Coefficients = "quintic",
     ns_steps: int = 5,
     eps: Coefficient = 1e-8,
     *,
@@ -53,9 +53,12 @@ def orthogonal_factor(
 
     A leaf of more than two axes is seen as a matrix by a rule, the `layout`. With `"io"`, that of Flax, the last axis
     is the outputs and all others are the inputs: a kernel `(height, width, in, out)` of a convolution becomes `(height
-    * width * in, out)`. With `"oi"`, that of torch and equinox, the first axis is the outputs. A mapping says it for
-    single leaves, in a letter for each axis: `{"*/query/kernel": "ioo"}` for `(embedding, heads, features)`, or `"bio"`
-    for layers stacked along the first axis, each of which has its own factor.
+    * width * in, out)`. The one exception are kernels of three axes that Flax's attention calls `query/kernel`,
+    `key/kernel` and `value/kernel`: they are `(in, heads, head_dim)`, and become `(in, heads * head_dim)`. (Its
+    `out/kernel`, `(heads, head_dim, out)`, becomes `(heads * head_dim, out)` by the rule.) With `"oi"`, that of torch
+    and equinox, the first axis is the outputs. A mapping says it for single leaves, in a letter for each axis, and
+    leaves the others to `"io"`: `{"*/qkv/kernel": "iooo"}` for `(in, 3, heads, head_dim)`, or `"bio"` for layers
+    stacked along the first axis, each of which has its own factor. Such stacks are not guessed; they have to be named.
 
     The `shape_factor`, with `inputs` and `outputs` of the matrix, is one of
 
@@ -65,7 +68,7 @@ def orthogonal_factor(
         a number c         c * sqrt(max(inputs, outputs)); what Optax calls consistent_rms
         None               1
 
-    where `"optax"` and `"keras"` stand for the first and the second.
+    where `"torch"` and `"optax"` stand for the first and `"keras"` for the second.
 
     Args:
       ns_coeffs: `coefficients` of `orthogonalize`.

@@ -1,7 +1,6 @@
 """Muon: momentum whose matrices are orthogonalized (Jordan et al., 2024)."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import jax
 import optax
@@ -11,6 +10,7 @@ from .._finish import finish
 from .._paths import Pattern
 from .._types import Coefficient, Mask, Scalar
 from ..directions._matrices import Layout
+from ..directions._newton_schulz import Coefficients
 from ..directions.divide import divide
 from ..directions.orthogonal_factor import Strategy, orthogonal_factor
 from ..directions.root_mean_square import root_mean_square
@@ -20,7 +20,7 @@ from ..wrappers.for_matrices import Matrices, for_matrices
 
 @adaptive
 def scale_by_muon(
-    ns_coeffs: str | tuple[Any, ...] = "quintic",
+    ns_coeffs: Coefficients = "quintic",
     ns_steps: int = 5,
     beta: Coefficient = 0.95,
     eps: Coefficient = 1e-8,
@@ -67,7 +67,7 @@ def scale_by_muon(
 @adaptive
 def muon(
     learning_rate: Coefficient,
-    ns_coeffs: str | tuple[Any, ...] = "quintic",
+    ns_coeffs: Coefficients = "quintic",
     ns_steps: int = 5,
     beta: Coefficient = 0.95,
     eps: Coefficient = 1e-8,
@@ -100,7 +100,8 @@ def muon(
         g        <- velocity                                                    (plain)
         params   <- params - learning_rate * (shape_factor * orthogonalize(g) + weight_decay * params)
 
-    `wrappers.for_matrices` says which leaves are matrices; embeddings and heads are not, by their names. The others get
+    `wrappers.for_matrices` says which leaves are matrices; embeddings, heads, biases and scales are not, by name. The
+    others get
 
         params   <- params - adam_learning_rate * (adam + adam_weight_decay * params)
 
@@ -110,7 +111,7 @@ def muon(
 
     Args:
       learning_rate: step size, a number or schedule at least 0, or a tree of these.
-      ns_coeffs: `coefficients` of `orthogonalize`: `"quintic"`, `"polar_express"`, or numbers.
+      ns_coeffs: `coefficients` of `orthogonalize`: `"quintic"`, `"polar_express"`, or numbers, in arrays or not.
       ns_steps: how many polynomials are applied, at least 1.
       beta: how much of the velocity survives a step, in [0, 1); a number, schedule or tree.
       eps: added to the norm of a matrix, and to Adam's root; finite and at least 0.
@@ -127,10 +128,10 @@ def muon(
       matrices: which leaves are matrices: globs, a tree of bools, or a function giving one; `None` for the rule by
         shape and name of `wrappers.for_matrices`.
       exclude: which paths that rule leaves to the rest; `None` for embeddings and heads, `()` for none.
-      shape_factor: `"original"`, `"match_rms_adamw"`, `"optax"`, `"keras"`, `"spectral"`, a number, or `None`, as in
-        `orthogonal_factor`.
-      layout: `"io"` where weights are used as `x @ w` (Flax), `"oi"` where as `w @ x` (torch, equinox), or what the
-        axes of each leaf are, as in `orthogonal_factor`.
+      shape_factor: `"torch"` or `"original"`, `"match_rms_adamw"`, `"optax"`, `"keras"`, `"spectral"`, a number, or
+        `None`, as in `orthogonal_factor`.
+      layout: `"io"` where weights are used as `x @ w` (Flax, its attention included), `"oi"` where as `w @ x` (torch,
+        equinox), or what the axes of each leaf are, as in `orthogonal_factor`.
       ns_dtype: in which products are computed, float32, float64 or bfloat16; `None` for that of the leaf, at least
         float32.
       strategy: `"leaf"`, `"stacked"` or `"auto"`, as in `orthogonal_factor`.

@@ -17,6 +17,7 @@ from .._paths import Pattern, paths
 from .._transformation import increment, transformation, zero_count
 from .._types import Coefficient, Mask, Scalar
 from ..directions._matrices import Layout, axes_of, check_layout, check_shape_factor, shape_factor_of, view
+from ..directions._newton_schulz import Coefficients
 from ..directions.divide import divide
 from ..directions.orthogonal_factor import Strategy, orthogonal_factor
 from ..directions.root_mean_square import root_mean_square
@@ -108,7 +109,7 @@ def _even_neurons(
 
 @adaptive
 def scale_by_normuon(
-    ns_coeffs: str | tuple[Any, ...] = "quintic",
+    ns_coeffs: Coefficients = "quintic",
     ns_steps: int = 5,
     beta: Coefficient = 0.95,
     b2: Coefficient = 0.95,
@@ -150,7 +151,7 @@ def scale_by_normuon(
 @adaptive
 def normuon(
     learning_rate: Coefficient,
-    ns_coeffs: str | tuple[Any, ...] = "quintic",
+    ns_coeffs: Coefficients = "quintic",
     ns_steps: int = 5,
     beta: Coefficient = 0.95,
     b2: Coefficient = 0.95,

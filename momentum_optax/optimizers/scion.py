@@ -16,10 +16,11 @@ from .._paths import Pattern, matches, paths
 from .._transformation import increment, transformation, zero_count
 from .._types import Coefficient, Mask
 from ..directions._matrices import Layout, axes_of, view
+from ..directions._newton_schulz import Coefficients
 from ..directions.orthogonal_factor import Strategy, orthogonal_factor
 from ..filters.blend import blend
 from ..filters.ema import ema
-from ..wrappers.for_matrices import EMBEDDINGS, Matrices, for_matrices
+from ..wrappers.for_matrices import EMBEDDINGS, VECTORS, Matrices, for_matrices
 
 _EPS = 1e-8  # of the authors' code
 
@@ -37,26 +38,32 @@ class BallState(NamedTuple):
 def _farthest(radius: Any, rest_radius: Any, layout: Layout) -> optax.GradientTransformationExtraArgs:
     """The farthest point of a ball: of root mean squares for vectors, of largest entries for the other leaves."""
 
+    def is_vector(leaf: Any, path: str) -> bool:
+        return jnp.ndim(leaf) < 2 or _is(VECTORS, path)
+
     def numbers_of_inputs(tree: Any) -> Any:
         leaves, structure = jax.tree.flatten(tree, is_leaf=grouping.is_absent)
         where = paths(tree, grouping.is_absent)
-        ndims = [None if grouping.is_absent(x) or jnp.ndim(x) < 2 else jnp.ndim(x) for x in leaves]
+        ndims = [
+            None if grouping.is_absent(x) or is_vector(x, path) else jnp.ndim(x)
+            for x, path in zip(leaves, where, strict=True)
+        ]
         axes = axes_of(layout, where, ndims)
         numbers = list(leaves)
         for i, (x, path) in enumerate(zip(leaves, where, strict=True)):
             if ndims[i] is not None:
                 # An embedding is in the paper the transpose of the head, whose inputs are the features.
-                numbers[i] = x.shape[-1] if _is_embedding(path) else view(x.shape, axes[i]).inputs
+                numbers[i] = x.shape[-1] if _is(EMBEDDINGS, path) else view(x.shape, axes[i]).inputs
             elif not grouping.is_absent(x):
-                numbers[i] = 1
+                numbers[i] = 0  # that of a vector, which needs none
         return structure.unflatten(numbers)
 
     def farthest(g: jax.Array, inputs: int, small: Any, large: Any) -> jax.Array:
         square = (g * g.conj()).real
-        if g.ndim < 2:
+        if not inputs:
             return small * g / (leafwise.root(jnp.mean(square)) + _EPS) if g.size else g
         unit = g / jnp.where(g == 0, 1, jnp.abs(g)) if jnp.iscomplexobj(g) else jnp.sign(g)
-        return large / max(inputs, 1) * unit
+        return large / inputs * unit
 
     def update(updates, state: BallState, params=None, **extra) -> tuple[optax.Updates, BallState]:
         del params, extra
@@ -67,8 +74,8 @@ def _farthest(radius: Any, rest_radius: Any, layout: Layout) -> optax.GradientTr
     return transformation(lambda params: BallState(zero_count()), update)
 
 
-def _is_embedding(path: str) -> bool:
-    return any(matches(pattern, path) for pattern in EMBEDDINGS)
+def _is(names: Sequence[Pattern], path: str) -> bool:
+    return any(matches(pattern, path) for pattern in names)
 
 
 @adaptive
@@ -76,7 +83,7 @@ def scale_by_scion(
     beta: Coefficient = 0.9,
     radius: Coefficient = 50.0,
     rest_radius: Coefficient = 3000.0,
-    ns_coeffs: str | tuple[Any, ...] = "quintic",
+    ns_coeffs: Coefficients = "quintic",
     ns_steps: int = 5,
     eps: Coefficient = 1e-8,
     *,
@@ -128,7 +135,7 @@ def scion(
     beta: Coefficient = 0.9,
     radius: Coefficient = 50.0,
     rest_radius: Coefficient = 3000.0,
-    ns_coeffs: str | tuple[Any, ...] = "quintic",
+    ns_coeffs: Coefficients = "quintic",
     ns_steps: int = 5,
     eps: Coefficient = 1e-8,
     *,
@@ -148,7 +155,7 @@ def scion(
 
         velocity <- beta * velocity + (1 - beta) * g
         far      <- radius * sqrt(outputs / inputs) * orthogonalize(velocity)     (matrices)
-        far      <- radius * velocity / root mean square of velocity              (vectors and scalars)
+        far      <- radius * velocity / root mean square of velocity              (biases, scales, all vectors)
         far      <- rest_radius / inputs * sign(velocity)                         (embeddings, heads)
         params   <- params - learning_rate * (far + weight_decay * params)
 

@@ -19,10 +19,24 @@ from ._groups import shared_out
 Matrices: TypeAlias = Sequence[Pattern] | Mask | None
 """Which leaves are matrices; see `for_matrices`."""
 
+# Names of leaves that are vectors whatever their shape: by heads, or stacked by layers. Boxed params of linen end in
+# `value`.
+VECTORS: tuple[Pattern, ...] = (
+    re.compile(r"(?i)(bias|scale)(/value)?$"),
+    re.compile(r"(?i)norm(_?\d+)?/(weight|gain|gamma|beta|offset)$"),
+)
 # Names of whole branches or leaves, as models of Flax, equinox and others have them.
-EMBEDDINGS: tuple[Pattern, ...] = (re.compile(r"(?i)(^|/)([^/]*embed[^/]*|wte|wpe)(/|$)"),)
+EMBEDDINGS: tuple[Pattern, ...] = (
+    re.compile(r"(?i)(^|/)([^/]*embed[^/]*|[^/]*embs?(_?\d+)?|emb_[^/]*|wte|wpe)(/|$)"),
+    re.compile(r"(?i)(^|/)(cls|mask|register)_tokens?(/|$)"),
+)
 HEADS: tuple[Pattern, ...] = (
-    re.compile(r"(?i)(^|/)((lm|output|policy|value|classification)_?head|head|classifier|logits)(/|$)"),
+    re.compile(r"(?i)(^|/)((lm|output|policy|value|classification)?head|classifier|([^/]*_)?logits(_[^/]*)?)(/|$)"),
+    # But the heads of an attention are matrices.
+    re.compile(
+        r"(?i)(^|/)(?!([^/]*_)?(multi|attn|attention)_head)(heads|[^/]*_heads?(_?\d+)?)"
+        r"(?!(/\d+)?/(query|key|value)(/|$))(/|$)"
+    ),
 )
 EMBEDDINGS_AND_HEADS = (*EMBEDDINGS, *HEADS)
 
@@ -36,9 +50,18 @@ def for_matrices(
 ) -> optax.GradientTransformationExtraArgs:
     """Gives the matrices of a model to one transformation and all other leaves to another.
 
-    By default a leaf of two axes or more is a matrix, unless its path says that it belongs to an embedding (a component
-    with `embed` in it, `wte`, `wpe`) or to a head (`head`, `lm_head`, `output_head`, `policy_head`, `value_head`,
-    `classifier`, `logits`), whatever its case. Every leaf gets exactly one of the two.
+    By default a leaf of two axes or more is a matrix, unless its path says, in any case of letters, that it is
+
+        a bias or a scale   the path ends in `bias` or `scale`, or in `weight`, `gain`, `gamma`, `beta` or `offset` of a
+                            component that ends in `norm`: (heads, head_dim) in Flax's attention, (layers, n) in stacks
+        of an embedding     a component with `embed` in it, or that ends in `emb` or starts with `emb_` (`tok_emb`,
+                            `pos_emb_0`, `emb_in`), or is `wte`, `wpe`, `cls_token`, `mask_token` or `register_tokens`
+        of a head           a component that is `head`, `heads`, `classifier` or `logits`, ends in `_head`, `_heads` or
+                            `_logits` (`lm_head`, `cls_head`, `q_head_1`), or starts with `logits_` (`logits_dense`);
+                            but not the heads of an attention: `attention_heads`, `multi_head`, `heads/0/query`
+
+    A projection that is called `out` or `output` is a matrix: attentions and MLPs have one. Every leaf gets exactly one
+    of the two transformations.
 
     Args:
       tx: for the matrices, `orthogonal_factor` after a velocity, for example.
@@ -46,7 +69,8 @@ def for_matrices(
       matrices: which leaves are matrices, instead of that rule: globs for the paths of leaves or branches, or compiled
         regular expressions, as in `layerwise`; or a tree or tree prefix of bools, or a function of the params giving
         one. A function may find none, for models that have none.
-      exclude: the paths that the rule leaves to the rest; `None` for embeddings and heads, `()` for none.
+      exclude: the paths that the rule leaves to the rest in the place of embeddings and heads; `()` for none. Biases
+        and scales are matrices only where `matrices` says so.
 
     Returns:
       A transformation. Its state is a tuple of two `optax.MaskedState`.
@@ -82,7 +106,7 @@ def for_matrices(
             return [0 if number >= 0 else -1 for number in assign("matrices", named, where, absent, default=True)]
         if matrices is None:
             chosen = [
-                not out and jnp.ndim(leaf) >= 2 and not any(matches(pattern, path) for pattern in excluded)
+                not out and jnp.ndim(leaf) >= 2 and not any(matches(p, path) for p in (*VECTORS, *excluded))
                 for path, leaf, out in zip(where, leaves, absent, strict=True)
             ]
         else:

@@ -142,6 +142,8 @@ def test_what_is_refused():
         ("steps.*0", lambda: mo.orthogonalize(x, 0)),
         ("coefficients.*'cubic'", lambda: mo.orthogonalize(x, 5, "cubic")),
         (r"coefficients.*\(1.0, 2.0\)", lambda: mo.orthogonalize(x, 5, (1.0, 2.0))),
+        (r"coefficients.*\(1.0, 1.0\)", lambda: mo.orthogonalize(x, 5, jnp.ones(2))),
+        (r"coefficients.*1.0", lambda: mo.orthogonalize(x, 5, jnp.ones(()))),
         ("eps.*-1", lambda: mo.orthogonalize(x, eps=-1.0)),
         ("gram=True", lambda: mo.orthogonalize(x, dtype="bfloat16", gram=True)),
     ):
@@ -151,6 +153,8 @@ def test_what_is_refused():
         ("int32", lambda: mo.orthogonalize(jnp.ones((2, 3), int))),
         ("steps", lambda: mo.orthogonalize(x, 2.5)),
         ("plain numbers", lambda: mo.orthogonalize(x, 5, (1.0, "b", 2.0))),
+        ("not traced", lambda: jax.jit(lambda c: mo.orthogonalize(x, 5, c))(jnp.ones(3))),
+        ("plain numbers", lambda: mo.orthogonalize(x, 5, jnp.ones((1, 3, 1)))),
         ("dtype", lambda: mo.orthogonalize(x, dtype="int8")),
     ):
         with pytest.raises(TypeError, match=match):

@@ -118,7 +118,7 @@ def recorded():
 def test_muon_is_torchs_and_kerass(case, learning_rate):
     """As nearly as torch's products in bfloat16 allow; Keras multiplies in float64."""
     torch, kwargs = case["peer"] == "torch", dict(case["kwargs"])
-    factor = kwargs.pop("adjust_lr_fn", "original") if torch else kwargs.pop("rms_rate", "keras")
+    factor = kwargs.pop("adjust_lr_fn", "torch") if torch else kwargs.pop("rms_rate", "keras")
     arguments = {"ns_steps": kwargs.pop("ns_steps", 5), "beta": kwargs.pop("momentum", 0.95), **kwargs}
     layout = "oi" if torch else "io"
     tx = mo.muon(learning_rate, eps=1e-7, matrices=["w"], shape_factor=factor, layout=layout, **arguments)
@@ -131,6 +131,34 @@ def test_muon_is_torchs_and_kerass(case, learning_rate):
             updates, state = step({"w": jnp.asarray(g)}, state, params)
             params = mo.apply_updates(params, updates)
             np.testing.assert_allclose(params["w"], after, atol=0.02 if torch else 1e-6)
+
+
+def test_torch_names_the_factor_of_torchs_default():
+    """`adjust_lr_fn="original"`, sqrt(max(1, rows / columns)) of (out, in); of (in, out) here."""
+    for shape, size in (((3, 12), 2.0), ((12, 3), 1.0)):
+        steps = [
+            tx.update(params, tx.init(params))[0]["w"]
+            for params in ({"w": jnp.asarray(noise(*shape), jnp.float32)},)
+            for tx in (mo.orthogonal_factor(shape_factor=name) for name in ("torch", None))
+        ]
+        np.testing.assert_allclose(steps[0], size * steps[1], rtol=1e-6)
+
+
+def test_coefficients_may_be_arrays_as_in_optax():
+    one, rows = (3.0, -3.2, 1.2), ((4.0, -6.9, 2.9), (2.8, -3.1, 1.2))
+    params = {"w": jnp.asarray(noise(4, 6), jnp.float32)}
+
+    def step(method, coefficients, steps):
+        tx = method(0.1, coefficients, steps, nesterov=False)
+        return jax.jit(tx.update)(params, tx.init(params), params)[0]["w"]
+
+    for plain, steps in ((one, 3), (rows, 2)):
+        arrays = [as_array(plain, np.float32) for as_array in (jnp.asarray, np.asarray)]
+        for given in (*arrays, tuple(map(jnp.asarray, plain))):
+            np.testing.assert_allclose(step(mo.muon, given, steps), step(mo.muon, plain, steps), rtol=1e-5)
+            np.testing.assert_allclose(
+                step(mo.muon, given, steps), step(optax.contrib.muon, arrays[0], steps), rtol=1e-3
+            )
 
 
 def test_muon_is_optaxs_without_nesterov():
@@ -167,10 +195,10 @@ def test_injected_hyperparameters_change_nothing_but_the_rounding(method):
 MODEL = {
     "Embed_0": {"embedding": (7, 4)}, "wte": (7, 4),
     "MultiHeadAttention_0": {"query": {"kernel": (4, 4), "bias": (4,)}},
-    "Conv_0": {"kernel": (3, 3, 2, 4)}, "LayerNorm_0": {"scale": (4,)}, "heads": (4, 4), "head": {"kernel": (4, 3)},
+    "Conv_0": {"kernel": (3, 3, 2, 4)}, "LayerNorm_0": {"scale": (4,)}, "proj": (4, 4), "head": {"kernel": (4, 3)},
     "lm_head": (4, 7), "s": (),
 }  # fmt: skip
-MATRICES = {"MultiHeadAttention_0/query/kernel", "Conv_0/kernel", "heads"}
+MATRICES = {"MultiHeadAttention_0/query/kernel", "Conv_0/kernel", "proj"}
 
 
 def model():
@@ -188,7 +216,7 @@ def chosen(params, *arguments, **named):
 def test_matrices_are_found_by_shape_and_name():
     assert chosen(model()) == MATRICES
     assert chosen(model(), exclude=()) == MATRICES | {"Embed_0/embedding", "wte", "head/kernel", "lm_head"}
-    assert chosen(model(), exclude=["*/kernel"]) == {"heads", "wte", "lm_head", "Embed_0/embedding"}
+    assert chosen(model(), exclude=["*/kernel"]) == {"proj", "wte", "lm_head", "Embed_0/embedding"}
 
 
 def test_matrices_can_be_named():
