@@ -1,20 +1,81 @@
 """AdEMAMix: a fast and a very slow average (Pagliardini, Ablin and Grangier, 2024)."""
 
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, ParamSpec
+
 import jax
+import jax.numpy as jnp
+import numpy as np
 import optax
+from jax.core import Tracer
 
 from .. import _coefficient as coefficient
 from .. import _grouping as grouping
 from .. import _leafwise as leafwise
 from .._adaptive import adaptive
 from .._finish import finish
-from .._types import Coefficient, Mask
+from .._paths import key
+from .._types import Coefficient, Mask, Scalar
 from ..directions.divide import divide
 from ..directions.root_mean_square import root_mean_square
 from ..filters.blend import blend
 from ..filters.ema import ema
 
+P = ParamSpec("P")
+Made = optax.GradientTransformationExtraArgs
 
+
+def _numbers(tree: Any) -> list[tuple[str, tuple[Any, ...], Any]]:
+    """The leaves of a coefficient: where each stands in a message, the keys on the way there, and the value."""
+    flat, _ = jax.tree_util.tree_flatten_with_path(tree, is_leaf=coefficient.is_leaf)
+    return [(jax.tree_util.keystr(path), tuple(map(key, path)), 0.0 if x is None else x) for path, x in flat]
+
+
+def _exceeds(one: Any, other: Any) -> bool:
+    """Whether both are known and the first is the larger, by more than the rounding of one that is an array."""
+    for x in (one, other):
+        if not isinstance(x, Scalar) or isinstance(x, Tracer) or np.shape(x):
+            return False
+    arrays = [x.dtype for x in (one, other) if hasattr(x, "dtype") and jnp.issubdtype(x.dtype, jnp.floating)]
+    rounding = max((float(jnp.finfo(dtype).eps) for dtype in arrays), default=0.0)
+    return bool(np.asarray(one, np.float64) > np.asarray(other, np.float64) + rounding)
+
+
+def _check_order(b1: Any, b3: Any, alpha: Any) -> None:
+    """Raises a ValueError if the slow average is somewhere known to be faster than the fast one."""
+    alphas = _numbers(alpha)
+    for here, keys, fast in _numbers(b1):
+        for there, others, slow in _numbers(b3):
+            shared = min(len(keys), len(others))
+            if keys[:shared] != others[:shared] or coefficient.is_zero(slow):
+                continue  # for other leaves, or there is no slow average
+            along = max(keys, others, key=len)
+            weights = [a for _, at, a in alphas if all(x == y for x, y in zip(at, along, strict=False))]
+            if _exceeds(fast, slow) and not (weights and all(map(coefficient.is_zero, weights))):
+                raise ValueError(f"b1 must be at most b3; got b1{here}={fast!r} and b3{there}={slow!r}.")
+
+
+def _if_plain(value: Any) -> Any:
+    return np.nan if isinstance(value, jax.Array) else value
+
+
+def _in_order(make: Callable[P, Made]) -> Callable[P, Made]:
+    """Checks the betas as they are given. Within `adaptive` an array may be what a rule decided, which nobody chose."""
+
+    @functools.wraps(make)
+    def build(*args: P.args, **kwargs: P.kwargs) -> Made:
+        tx = make(*args, **kwargs)  # what is wrong with one argument comes first
+        given = inspect.signature(make).bind(*args, **kwargs)
+        given.apply_defaults()
+        _check_order(*(given.arguments[name] for name in ("b1", "b3", "alpha")))
+        return tx
+
+    return build
+
+
+@_in_order
 @adaptive
 def scale_by_ademamix(
     b1: Coefficient = 0.9,
@@ -39,17 +100,30 @@ def scale_by_ademamix(
       mu_dtype: see `ademamix`.
       state_dtype: see `ademamix`.
     """
+    return _direction(b1, b2, b3, alpha, eps, eps_root, mu_dtype, state_dtype)
+
+
+def _direction(
+    b1: Any, b2: Any, b3: Any, alpha: Any, eps: Any, eps_root: Any, mu_dtype: Any, state_dtype: Any
+) -> optax.GradientTransformationExtraArgs:
+    """Of coefficients in which `layerwise` has become a tree, and a rule an array."""
     b1, b3 = coefficient.check("b1", b1), coefficient.check("b3", b3)
     alpha = coefficient.check("alpha", alpha, coefficient.FINITE)
-    in_doubt = any(isinstance(b, jax.Array) for b in (b1, b3))  # someone's sweep, which may go anywhere
-    if not (in_doubt or coefficient.is_zero(b3) or coefficient.is_zero(alpha)):
-        coefficient.ordered(b1=b1, b3=b3)
     first = leafwise.first_dtype(mu_dtype, state_dtype)
     averages = blend((1.0, ema(b1, state_dtype=first)), (alpha, ema(b3, debias=False, state_dtype=first)))
     ratio = divide(averages, by=root_mean_square(b2, eps, eps_root, state_dtype=state_dtype))
-    return grouping.named(ratio, b1=b1, b3=b3, alpha=alpha)
+    named = grouping.named(ratio, b1=b1, b3=b3, alpha=alpha)
+
+    def init(params: optax.Params) -> Any:
+        if jax.tree.leaves(params):  # without leaves, what `layerwise` has for some stands for all
+            fast, slow = (jax.tree.map(_if_plain, b, is_leaf=coefficient.is_leaf) for b in (b1, b3))
+            _check_order(fast, slow, alpha)
+        return named.init(params)
+
+    return optax.GradientTransformationExtraArgs(init, named.update)
 
 
+@_in_order
 @adaptive
 def ademamix(
     learning_rate: Coefficient,
@@ -84,7 +158,8 @@ def ademamix(
       learning_rate: see `heavy_ball`; about the distance of a step for each number, divided by `1 + alpha`.
       b1: how much of the fast average survives a step, in [0, 1); at a plain 0 none is kept.
       b2: how much of the mean square survives a step, in [0, 1).
-      b3: how much of the slow average survives a step, in [0, 1); a number not below `b1`, but for a plain 0.
+      b3: how much of the slow average survives a step, in [0, 1); for no leaf below `b1`, but for a plain 0 (or where
+        `alpha` is one). Only numbers can be held against each other: what is traced, a schedule's or a rule's may be.
       alpha: how much the slow average weighs beside the fast one; finite. The paper takes 4 to 10.
       eps: added outside the root; finite and at least 0, in units of the gradient.
       eps_root: added inside the root; finite and at least 0, in units of the squared gradient.
@@ -98,7 +173,8 @@ def ademamix(
 
     Raises:
       TypeError: a coefficient is no number, schedule or tree of these, or a dtype is not floating.
-      ValueError: a coefficient is out of range, or (at init) its tree does not fit the params.
+      ValueError: a coefficient is out of range, `b1` is above `b3` (of `layerwise`, at init), or (at init) a tree does
+        not fit the params.
 
     Examples:
       For a run of 10,000 steps:
@@ -114,5 +190,5 @@ def ademamix(
       Pagliardini, Ablin and Grangier (2024), "The AdEMAMix Optimizer: Better, Faster, Older".
       https://arxiv.org/abs/2409.03137
     """
-    direction = scale_by_ademamix(b1, b2, b3, alpha, eps, eps_root, mu_dtype, state_dtype=state_dtype)
+    direction = _direction(b1, b2, b3, alpha, eps, eps_root, mu_dtype, state_dtype)
     return finish(direction, learning_rate, weight_decay, mask)
