@@ -3,8 +3,9 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
-from helpers import moving
+from helpers import moving, noise
 
 import momentum_optax as mo
 
@@ -47,6 +48,33 @@ def test_betas_in_order_or_not_yet_known_are_accepted(betas):
     tx.init({})
     for _ in range(2):
         _, state = tx.update(params, state, params)
+
+
+@pytest.mark.parametrize(("name", "value"), [("learning_rate", 0.01), ("b1", 0.5), ("b2", 0.9), ("b3", 0.95)])
+def test_injected_hyperparameters_change_nothing_until_they_are_changed(name, value):
+    numbers = {"learning_rate": 1e-3, "b1": 0.9, "b2": 0.999, "b3": 0.9999}
+    plain, injected = mo.ademamix(**numbers), optax.inject_hyperparams(mo.ademamix)(**numbers)
+    gradients = jnp.asarray(noise(4, 3), jnp.float32)
+
+    def last(tx, **changes):
+        state = tx.init(gradients[0])
+        for key, value in changes.items():
+            state.hyperparams[key] = jnp.asarray(value, jnp.float32)
+        for g in gradients:
+            updates, state = tx.update(g, state, g)
+        return updates
+
+    np.testing.assert_allclose(last(injected), last(plain), rtol=1e-4)
+    assert np.max(np.abs(last(injected, **{name: value}) / last(plain) - 1)) > 1e-3
+
+
+def test_injected_betas_in_the_wrong_order_are_refused():
+    tx, x = optax.inject_hyperparams(mo.ademamix)(1e-3), jnp.ones(2)
+    state = tx.init(x)
+    state.hyperparams["b3"] = jnp.float32(0.5)
+    with pytest.raises(ValueError, match="b1 must be at most b3"):
+        tx.update(x, state, x)
+    jax.jit(tx.update)(x, state, x)  # where nobody can look
 
 
 def test_traced_betas_may_go_anywhere():
