@@ -10,6 +10,7 @@ import optax
 from . import _grouping as grouping
 from . import _leafwise as leafwise
 from ._evaluation import RemembersParams, holds, lookahead_params, previous_params
+from ._paths import paths
 
 
 def two_point_gradients(
@@ -72,7 +73,16 @@ def wanted_gradients(
 
 
 def given(previous_gradient: optax.Updates | None, updates: optax.Updates, method: str) -> optax.Updates:
-    """The gradients at the params before, None where there is no gradient; a ValueError if there are none."""
+    """The gradients at the params before, None where there is no gradient.
+
+    Args:
+      previous_gradient: what `update` was given.
+      updates: the gradients.
+      method: the name under which the user knows who asks.
+
+    Raises:
+      ValueError: there are none, or they are not of the structure and the shapes of the updates.
+    """
     advice = (
         "the gradient at mo.previous_params(state, params) on the same batch: call update(updates, state, params, "
         "previous_gradient=...). mo.two_point_gradients(loss) takes both gradients in one pass, and mo.make_step does "
@@ -87,8 +97,18 @@ def given(previous_gradient: optax.Updates | None, updates: optax.Updates, metho
     except ValueError as error:
         raise ValueError(f"previous_gradient does not have the structure of the updates: {error}") from None
     pairs = list(zip(flat, column, strict=True))
-    if any(p is None and not grouping.is_absent(g) for g, p in pairs):
+    if any(grouping.is_absent(p) and not grouping.is_absent(g) for g, p in pairs):
         raise ValueError(f"{method}: a leaf of previous_gradient is None where there is a gradient. It is {advice}")
+    for path, (g, p) in zip(paths(updates, grouping.is_absent), pairs, strict=True):
+        if grouping.is_absent(g):
+            continue
+        if not jax.tree_util.all_leaves([p]):
+            raise ValueError(f"previous_gradient does not have the structure of the updates: at {path!r} it is {p!r}.")
+        if jnp.shape(p) != jnp.shape(g):  # broadcasting would hide it
+            raise ValueError(
+                f"{method}: previous_gradient has the shape {jnp.shape(p)} at {path!r}, where the gradient has "
+                f"{jnp.shape(g)}. It is {advice}"
+            )
     return structure.unflatten([g if grouping.is_absent(g) else p for g, p in pairs])
 
 

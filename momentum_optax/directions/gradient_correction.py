@@ -16,7 +16,7 @@ from .._types import Coefficient
 from ..filters.blend import blend
 from ..filters.difference import since_last
 from ..filters.identity import identity
-from ..filters.two_point_difference import two_point_difference
+from ..filters.two_point_difference import since_last_params
 
 
 def _limited(tx: optax.GradientTransformationExtraArgs, max_norm: Any) -> optax.GradientTransformationExtraArgs:
@@ -64,7 +64,8 @@ def gradient_correction(
 
     With `approximate` the last gradient, of another batch, stands for `previous_gradient`: there is no second gradient
     to compute, one more memory to keep, and little variance that is reduced. It is what the authors' code does by
-    default. (At the first update there is no correction, as in the paper; in the code the last gradient is 0 then.)
+    default. (At the first update there is no correction, as in the paper; in the code the last gradient is 0 then. The
+    first update is the state's, not a leaf's: a leaf whose first gradient comes later is corrected against 0.)
 
     Args:
       beta: that of the average to come, in [0, 1).
@@ -88,9 +89,16 @@ def gradient_correction(
       Yuan, Liu, Wu, Zhou and Gu (2024), "MARS: Unleashing the Power of Variance Reduction for Training Large Models",
       equation 2.5 and algorithm 1. https://arxiv.org/abs/2411.10438
     """
+    return correction("gradient_correction", beta, gamma, max_norm, approximate, state_dtype)
+
+
+def correction(
+    method: str, beta: Any, gamma: Any, max_norm: Any, approximate: bool, state_dtype: Any
+) -> optax.GradientTransformationExtraArgs:
+    """`gradient_correction`, for a method that has another name where something is missing."""
     beta = coefficient.check("beta", beta)
     gamma = coefficient.check("gamma", gamma, coefficient.FINITE)
-    change = since_last(state_dtype=state_dtype) if approximate else two_point_difference()
+    change = since_last(state_dtype=state_dtype) if approximate else since_last_params(method)
     share = coefficient.combine(lambda b, weight: weight * b / (1 - b), beta, gamma)
     if approximate and not coefficient.is_zero(share):
         # No correction at first. The weight says so: a choice for each number would take the norm half as long again.

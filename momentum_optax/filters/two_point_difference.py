@@ -37,9 +37,9 @@ def two_point_difference() -> optax.GradientTransformationExtraArgs:
     gives is noise. Blended with what they follow, such differences carry an average along (`storm`, `mars`).
 
     Returns:
-      A transformation whose `update` needs `params`, and `previous_gradient=` with the structure of the gradient; a
-      ValueError says so without them. `previous_params(state, params)` gives the params to take it at (the first time
-      the present ones), `two_point_gradients` takes both, and `make_step` does so by itself.
+      A transformation whose `update` needs `params`, and `previous_gradient=` with the structure and the shapes of the
+      gradient; a ValueError says so without them. `previous_params(state, params)` gives the params to take it at (the
+      first time the present ones), `two_point_gradients` takes both, and `make_step` does so by itself.
 
     Examples:
       >>> import jax.numpy as jnp, momentum_optax as mo
@@ -53,6 +53,11 @@ def two_point_difference() -> optax.GradientTransformationExtraArgs:
       Cutkosky and Orabona (2019), "Momentum-Based Variance Reduction in Non-Convex SGD".
       https://arxiv.org/abs/1905.10018
     """
+    return since_last_params("two_point_difference")
+
+
+def since_last_params(method: str) -> optax.GradientTransformationExtraArgs:
+    """`two_point_difference`, for a method that has another name where something is missing."""
 
     def init(params: optax.Params) -> TwoPointDifferenceState:
         return TwoPointDifferenceState(zero_count(), copied(params, leafwise.zeros(params)))
@@ -61,8 +66,8 @@ def two_point_difference() -> optax.GradientTransformationExtraArgs:
         updates, state: TwoPointDifferenceState, params=None, *, previous_gradient: Any = None, **extra
     ) -> tuple[optax.Updates, TwoPointDifferenceState]:
         del extra
-        previous = given(previous_gradient, updates, "two_point_difference")
-        before = follow(params, updates, state.before, "two_point_difference")
+        previous = given(previous_gradient, updates, method)
+        before = follow(params, updates, state.before, method)
         change = leafwise.emit(lambda g, p: g - p, updates, (previous,))
         return change, TwoPointDifferenceState(increment(state.count), before)
 

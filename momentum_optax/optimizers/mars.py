@@ -1,5 +1,7 @@
 """Adam of variance-reduced gradients (Yuan et al., 2024)."""
 
+from typing import Any
+
 import jax
 import optax
 
@@ -9,7 +11,7 @@ from .._adaptive import adaptive
 from .._finish import finish, join
 from .._types import Coefficient, Mask
 from ..directions.divide import divide
-from ..directions.gradient_correction import gradient_correction
+from ..directions.gradient_correction import correction
 from ..directions.root_mean_square import root_mean_square
 from ..filters.ema import ema
 
@@ -36,10 +38,17 @@ def scale_by_mars(
       approximate: see `mars`.
       state_dtype: see `heavy_ball`.
     """
+    return _direction("scale_by_mars", b1, b2, eps, gamma, max_norm, approximate, state_dtype)
+
+
+def _direction(
+    method: str, b1: Any, b2: Any, eps: Any, gamma: Any, max_norm: Any, approximate: bool, state_dtype: Any
+) -> optax.GradientTransformationExtraArgs:
+    """For the method that the user has called."""
     b1 = coefficient.check("b1", b1)
-    correction = gradient_correction(b1, gamma, max_norm=max_norm, approximate=approximate, state_dtype=state_dtype)
+    corrected = correction(method, b1, gamma, max_norm, approximate, state_dtype)
     average, size = ema(b1, state_dtype=state_dtype), root_mean_square(b2, eps, state_dtype=state_dtype)
-    return grouping.named(join(correction, divide(average, by=size)), b1=b1, b2=b2, eps=eps)
+    return grouping.named(join(corrected, divide(average, by=size)), b1=b1, b2=b2, eps=eps)
 
 
 @adaptive
@@ -80,14 +89,15 @@ def mars(
       gamma: how much of the correction is added, finite; 1 would reduce the variance of the average as `storm` does.
       max_norm: see `gradient_correction`.
       approximate: whether the last gradient, of another batch, stands for `previous_gradient`: MARS-approx, the default
-        of the authors' code. Then `update` asks for nothing.
+        of the authors' code. Then `update` asks for nothing. The first update, which has no correction, is the state's,
+        not a leaf's: a leaf whose first gradient comes later is corrected against 0.
       weight_decay: see `heavy_ball`.
       mask: see `heavy_ball`.
       state_dtype: see `heavy_ball`; the params of the last update are kept as they are.
 
     Returns:
-      An optimizer whose `update` needs `params` and `previous_gradient=` (unless it is approximate), and raises a
-      ValueError without them.
+      An optimizer whose `update` needs `params` and `previous_gradient=`, with the structure and the shapes of the
+      gradient (unless it is approximate), and raises a ValueError without them.
 
     Raises:
       TypeError: a coefficient is no number, schedule or tree of these.
@@ -98,5 +108,5 @@ def mars(
       https://arxiv.org/abs/2411.10438
       The authors' code. https://github.com/AGI-Arena/MARS
     """
-    direction = scale_by_mars(b1, b2, eps, gamma, max_norm=max_norm, approximate=approximate, state_dtype=state_dtype)
+    direction = _direction("mars", b1, b2, eps, gamma, max_norm, approximate, state_dtype)
     return finish(direction, learning_rate, weight_decay, mask)

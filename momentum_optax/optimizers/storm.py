@@ -54,6 +54,11 @@ def scale_by_storm(
       a: see `storm`.
       state_dtype: see `heavy_ball`.
     """
+    return _carried("scale_by_storm", a, state_dtype)
+
+
+def _carried(method: str, a: Any, state_dtype: Any) -> optax.GradientTransformationExtraArgs:
+    """For the method that the user has called."""
     a = coefficient.check("a", a, coefficient.FRACTION)
     keep = coefficient.combine(lambda x: 1 - x, a)
 
@@ -69,8 +74,8 @@ def scale_by_storm(
         del extra
         if isinstance(state.velocity, leafwise.NoMemory):
             return updates, state._replace(count=increment(state.count))
-        previous = given(previous_gradient, updates, "storm")
-        before = follow(params, updates, state.before, "storm")
+        previous = given(previous_gradient, updates, method)
+        before = follow(params, updates, state.before, method)
         now, wide = coefficient.at(keep, state.count), leafwise.widen_tree(updates)
         new = leafwise.emit(lambda g, p, k, w: g - k * w * p, wide, (previous,), now, state.weight)
         value, velocity = leafwise.remember(lambda n, v, k: k * v + n, new, state.velocity, now)
@@ -116,9 +121,9 @@ def storm(
       state_dtype: see `heavy_ball`; the params of the last update are kept as they are.
 
     Returns:
-      An optimizer whose `update` needs `params` and `previous_gradient=`, with the structure of the gradient, and
-      raises a ValueError without them. `optax.MultiSteps` would hand on the last micro-batch's: average both gradients
-      over the micro-batches instead.
+      An optimizer whose `update` needs `params` and `previous_gradient=`, with the structure and the shapes of the
+      gradient, and raises a ValueError without them. `optax.MultiSteps` would hand on the last micro-batch's: average
+      both gradients over the micro-batches instead.
 
     Raises:
       TypeError: a coefficient is no number, schedule or tree of these.
@@ -144,7 +149,7 @@ def storm(
       Cutkosky and Orabona (2019), "Momentum-Based Variance Reduction in Non-Convex SGD".
       https://arxiv.org/abs/1905.10018
     """
-    return finish(scale_by_storm(a, state_dtype=state_dtype), learning_rate, weight_decay, mask)
+    return finish(_carried("storm", a, state_dtype), learning_rate, weight_decay, mask)
 
 
 class AdaptiveStormState(NamedTuple):
@@ -203,7 +208,7 @@ def adaptive_storm(
     c = coefficient.single("c", c, coefficient.NON_NEGATIVE)
 
     def carried(a: jax.Array) -> optax.GradientTransformationExtraArgs:
-        return scale_by_storm(a, state_dtype=state_dtype)
+        return _carried("adaptive_storm", a, state_dtype)
 
     def init(params: optax.Params) -> AdaptiveStormState:
         return AdaptiveStormState(

@@ -86,6 +86,17 @@ def test_the_exact_one_fed_the_last_gradients_is_the_approximate_one():
         last = g
 
 
+def test_the_approximate_one_corrects_a_leaf_that_comes_later_against_0():
+    """The first update is the state's: later a gradient that was never there was 0."""
+    g, late = {"a": jnp.full(2, 0.1), "b": jnp.full(2, 0.1)}, {"a": jnp.full(2, 0.1), "b": None}
+    tx = mo.gradient_correction(0.5, 0.5, approximate=True)
+    updates, state = tx.update(late, tx.init(g), g)
+    np.testing.assert_allclose(updates["a"], 0.1, rtol=1e-6)
+    updates, _ = tx.update(g, state, g)
+    np.testing.assert_allclose(updates["a"], 0.1, rtol=1e-6)
+    np.testing.assert_allclose(updates["b"], 0.1 + 0.5 * 0.1, rtol=1e-6)
+
+
 def test_the_limit_is_of_each_leaf_and_can_be_lifted():
     g = {"long": jnp.array([3.0, 4.0]), "short": jnp.array([0.3, 0.4])}
     tx = mo.gradient_correction(0.9, max_norm=2.0)

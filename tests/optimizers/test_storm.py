@@ -194,22 +194,6 @@ def test_a_state_that_remembers_none_is_an_error():
         mo.previous_params(mo.heavy_ball(0.1).init(jnp.ones(2)), jnp.ones(2))
 
 
-METHODS = [mo.storm(0.1), mo.adaptive_storm(), mo.mars(0.1), mo.gradient_correction(), mo.two_point_difference()]
-
-
-@pytest.mark.parametrize("tx", METHODS)
-def test_a_missing_gradient_says_how_to_get_it(tx):
-    x = {"a": jnp.ones(2), "b": jnp.ones(())}
-    with pytest.raises(ValueError, match=r"needs previous_gradient, the gradient at mo.previous_params"):
-        tx.update(x, tx.init(x), x)
-    with pytest.raises(ValueError, match="a leaf of previous_gradient is None"):
-        tx.update(x, tx.init(x), x, previous_gradient={"a": x["a"], "b": None})
-    with pytest.raises(ValueError, match="previous_gradient does not have the structure of the updates"):
-        tx.update(x, tx.init(x), x, previous_gradient={"a": x["a"]})
-    with pytest.raises(ValueError, match="needs the params"):
-        tx.update(x, tx.init(x), previous_gradient=x)
-
-
 def test_two_point_gradients_are_two_gradients():
     params, before, batch = (
         split(jnp.asarray(START, jnp.float32)),
