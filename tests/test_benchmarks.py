@@ -142,7 +142,7 @@ def race():
     return importlib.import_module("race")
 
 
-def test_every_optimizer_races_or_says_why_not(race):
+def test_every_optimizer_and_wrapper_races_or_says_why_not(race):
     assert race.missing() == set()
     assert not set(race.ABSENT) & set(race.CONTENDERS)
 
@@ -151,6 +151,11 @@ def test_every_racer_has_as_many_trials_and_starts_from_a_default(race):
     for name, contender in race.CONTENDERS.items():
         assert (len(set(contender.values)), len(set(contender.learning_rates))) == (4, 6), name
         contender.build(0.1, contender.values[0])
+
+
+def test_a_choice_on_the_edge_of_what_was_tried_is_marked(race):
+    tried = [0.1, 0.01, 1.0]
+    assert [race.marked(np.float32(value), tried, ".2g") for value in tried] == ["0.1", "0.01*", "1*"]
 
 
 def test_the_race_is_ranked_by_the_loss_on_unseen_data(race, capsys):
