@@ -24,7 +24,7 @@ class Compiler:
 
     Calling this with arguments gives what to call with arguments of the same kinds; a second time, or in a second
     sweep, nothing is traced. It happens in the thread of the caller, for x64, matmul precision and the like are
-    settings of a thread.
+    settings of a thread; there is a compiler for each of these, see `_settings`.
 
     Attributes:
       seconds: spent compiling so far.
@@ -55,15 +55,20 @@ class Compiler:
         return self._memory[kinds]
 
 
+def _kinds(arguments: Any) -> Any:
+    """What tells programs for some arguments from others: names, shapes, dtypes."""
+    leaves, tree = jax.tree.flatten(arguments)
+    return tree, *((x.shape, x.dtype) for x in leaves)
+
+
 _nothing = jax.jit(lambda: 0.0)
 
 
-def _kinds(arguments: Any) -> Any:
-    """What tells programs for some arguments from others: names, shapes, dtypes, and the settings of this thread."""
-    # JAX traces anew under other settings: as long as they are the same, so is what it traced.
-    settings = _nothing.trace().jaxpr
-    leaves, tree = jax.tree.flatten(arguments)
-    return settings, tree, *((x.shape, x.dtype) for x in leaves)
+def _settings() -> Any:
+    """What tells the settings of this thread from others, as far as programs depend on them."""
+    # JAX traces anew under other settings: as long as they are the same, so is what it traced. But it does not tell
+    # programs apart by how random bits are made.
+    return _nothing.trace().jaxpr, jax.config.jax_default_prng_impl  # pyright: ignore[reportAttributeAccessIssue]
 
 
 class BatchedTrial:
@@ -142,12 +147,12 @@ class BatchedTrial:
 
 
 def batched(trial: Trial, structure: Mapping[str, Any], folds: int, mesh: Mesh) -> BatchedTrial:
-    """The functions for these arguments; the same ones a second time, so that a second sweep compiles nothing.
+    """The functions for these arguments and settings; the same ones a second time: a second sweep compiles nothing.
 
     They are kept with the trial, and go with it.
     """
     kept = trial.__dict__.setdefault("_batched", {})
-    kinds = tuple(structure.items()), folds, mesh
+    kinds = tuple(structure.items()), folds, mesh, _settings()
     if kinds not in kept:
         kept[kinds] = BatchedTrial(trial, structure, folds, mesh)
     return kept[kinds]
@@ -158,9 +163,7 @@ def drawing(trial: Trial, structure: Mapping[str, Any], mesh: Mesh) -> Compiler:
 
     Each device draws for its rows, one after the other, so that no seed depends on how many there are.
     """
-    # JAX does not tell programs apart by it.
-    random_bits = jax.config.jax_default_prng_impl  # pyright: ignore[reportAttributeAccessIssue]
-    return _drawing(trial.draw, _asked(trial.draw, tuple(structure.items())), random_bits, mesh)
+    return _drawing(trial.draw, _asked(trial.draw, tuple(structure.items())), mesh, _settings())
 
 
 @functools.lru_cache(maxsize=64)
@@ -173,8 +176,10 @@ def _asked(draw: Callable[..., Any], structure: tuple[tuple[str, Any], ...]) -> 
 
 @functools.lru_cache(maxsize=64)
 def _drawing(
-    draw: Callable[..., Any], structure: tuple[tuple[str, Any], ...], random_bits: str, mesh: Mesh
+    draw: Callable[..., Any], structure: tuple[tuple[str, Any], ...], mesh: Mesh, settings: Any
 ) -> Compiler:
+    _, random_bits = settings
+
     def one(seed: jax.Array) -> Any:
         return draw(Reader(dict(structure)), jax.random.key(seed, impl=random_bits))
 
