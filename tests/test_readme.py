@@ -6,6 +6,7 @@
 import ast
 import contextlib
 import importlib.util
+import inspect
 import io
 import re
 import sys
@@ -14,8 +15,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import jax
+import optax
 import pytest
 
+import momentum_optax as mo
 from momentum_optax.catalog import CATALOG
 
 ROOT = Path(__file__).parents[1]
@@ -131,6 +134,30 @@ def test_method_table_is_the_catalogue():
     match = TABLE.search(README.read_text())
     assert match is not None
     assert match[0] == match[1] + method_table() + match[2], "run: python tests/test_readme.py --write"
+
+
+def test_optimizers_have_the_arguments_of_optax_but_for_the_exceptions_named():
+    exceptions = {
+        "muon": {"muon_weight_dimension_numbers", "consistent_rms", "adaptive", "preconditioning"},
+        "lookahead": {"fast_optimizer", "slow_step_size", "reset_state"},
+        "schedule_free": {"base_optimizer"},
+        "trace": {"decay", "accumulator_dtype"},
+        "ema": {"decay", "accumulator_dtype"},
+        "scale_by_learning_rate": {"flip_sign"},
+    }
+    missing = {}
+    for row in CATALOG:
+        peer = getattr(optax, row.name, None) or getattr(optax.contrib, row.name, None)
+        if callable(peer) and callable(ours := getattr(mo, row.name, None)):
+            theirs, own = (list(inspect.signature(f).parameters) for f in (peer, ours))
+            if absent := set(theirs) - set(own):
+                missing[row.name] = absent
+            else:
+                assert own[: len(theirs)] == theirs or row.kind != "optimizer", row.name  # by position, too
+    assert missing == exceptions
+    (sentence,) = re.findall(r"The exceptions: .*?\.\n\n", README.read_text(), re.DOTALL) or [""]
+    for name, arguments in exceptions.items():
+        assert {name, *arguments} <= set(re.findall(r"`(\w+)(?:=[^`]*)?`", sentence)), name
 
 
 def test_each_claim_beside_optax_is_a_test():

@@ -56,7 +56,7 @@ MATRICES: tuple[Method, ...] = (
     ),
     Method(
         "wrappers.for_matrices", _for_matrices, "wrapper", "one method for the matrices, another for the rest",
-        "update <- tx(g) where the leaf is a matrix and neither an embedding nor a head, else rest(g)",
+        "update <- tx(g) where the leaf is a matrix and no embedding, head, bias or scale by its name, else rest(g)",
         *_JORDAN,
         hyperparameters=(LEARNING_RATE, BETA), decays=("beta",),
     ),
