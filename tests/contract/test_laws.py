@@ -46,6 +46,11 @@ def everything(learning_rate, beta):
     )
 
 
+def rmsprop_ahead(learning_rate, decay, momentum):
+    """The one that forms its update from its new state."""
+    return mo.rmsprop(learning_rate, decay, 1e-6, centered=True, momentum=momentum, nesterov=True, weight_decay=0.01)
+
+
 # Names something in every tree that the laws use.
 SOME = re.compile("nel$|^$|0|^w|row")
 
@@ -83,6 +88,8 @@ CASES = [
     testing.Case("everything", everything, {"learning_rate": 0.1, "beta": 0.9}, ("beta",), exceptions={
         "complex_leaves_work": "there is no complex bfloat16: a complex velocity is not rounded as a real one is",
     }),
+    testing.Case("rmsprop_ahead", rmsprop_ahead, {"learning_rate": 0.1, "decay": 0.9, "momentum": 0.9},
+                 ("decay", "momentum")),
     testing.Case("layers_and_a_rule", layers_and_a_rule, {"beta": 0.9, "low": 0.5, "high": 0.95}, exceptions={
         "containers_do_not_matter": NAMES,
         "bad_arguments_are_refused": "layerwise says for which leaves, not for which argument",

@@ -79,6 +79,53 @@ def test_rmsprop_is_optax(arguments):
     assert_close(ours.params, theirs.params, 1e-11)
 
 
+AHEAD = {
+    "all alike": {"decay": 0.9, "momentum": 0.8},
+    "schedules": {"decay": moving(0.9), "momentum": moving(0.8)},
+    "by leaf": {"decay": {"b": moving(0.9), "w": 0.8}, "momentum": {"b": 0.8, "w": moving(0.9)}},
+    "no velocity for some": {"decay": 0.9, "momentum": {"b": 0.8, "w": 0.0}},
+}
+
+
+@pytest.mark.parametrize("numbers", AHEAD.values(), ids=AHEAD)
+@pytest.mark.parametrize("centered", [False, True])
+@pytest.mark.parametrize("eps_in_sqrt", [False, True])
+@pytest.mark.parametrize("bias_correction", [False, True])
+def test_rmsprop_that_looks_ahead_from_its_state_is_its_parts(numbers, centered, eps_in_sqrt, bias_correction):
+    """`g -> quotient -> step -> velocity, looked ahead along -> decay`; the state is that of plain momentum."""
+    options = {"centered": centered, "eps_in_sqrt": eps_in_sqrt, "bias_correction": bias_correction}
+    numbers = {"learning_rate": moving(0.02), "eps": moving(1e-2), "weight_decay": moving(0.1), **numbers}
+
+    def parts(learning_rate, decay, eps, momentum, weight_decay):
+        return optax.chain(
+            mo.scale_by_rmsprop(decay, eps, **options),
+            mo.scale_by_learning_rate(learning_rate),
+            mo.trace(momentum, nesterov=True),
+            mo.add_decayed_weights(lambda count: -learning_rate(count) * weight_decay(count)),
+        )
+
+    build = partial(mo.rmsprop, nesterov=True, **options)
+    assert_close(descend(build, numbers).params, descend(parts, numbers).params, 1e-11)
+    plain = jax.eval_shape(partial(mo.rmsprop, **options)(**numbers).init, {"w": jnp.ones(3), "b": jnp.ones(2)})
+    ahead = jax.eval_shape(build(**numbers).init, {"w": jnp.ones(3), "b": jnp.ones(2)})
+    assert jax.tree.structure(plain) == jax.tree.structure(ahead)
+
+
+@pytest.mark.parametrize("decay", [moving(0.9), {"b": 0.0, "w": 0.9}], ids=["schedule", "no memory for some"])
+def test_the_direction_of_rmsprop_looks_ahead_too(decay):
+    numbers = {"learning_rate": moving(0.02), "decay": decay, "momentum": moving(0.8)}
+
+    def ours(learning_rate, decay, momentum):
+        direction = mo.scale_by_rmsprop(decay, momentum=momentum, nesterov=True)
+        return optax.chain(direction, mo.scale_by_learning_rate(learning_rate))
+
+    def parts(learning_rate, decay, momentum):
+        velocity = mo.trace(momentum, nesterov=True)
+        return optax.chain(mo.scale_by_rmsprop(decay), velocity, mo.scale_by_learning_rate(learning_rate))
+
+    assert_close(descend(ours, numbers).params, descend(parts, numbers).params, 1e-11)
+
+
 def test_rmsprop_without_memory_is_the_sign():
     gradients = noise(5, 3)
     for nothing in (0.0, None):
