@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from .. import _coefficient as coefficient
+from .. import _grouping as grouping
 from .. import _leafwise as leafwise
 from .._arguments import choice
 from .._memories import beside, fade, fields, map_holders
@@ -82,6 +83,20 @@ def _pull_back(state: Any, slow_velocities: SlowVelocitiesState, step: Any) -> A
         )
 
     return map_holders(holder, state)
+
+
+def _met(followed: Any, slow: Any, steps: optax.Updates, params: optax.Params, meets: jax.Array) -> Any:
+    """The slow weights that have `followed`, at a meeting by where the steps take the params, which is the same.
+
+    The compiler then reads the new params. From the steps it would have to keep these, if they are dear to form.
+    """
+
+    def leaf(u, p, new, old):
+        if u is None or new.dtype != jnp.result_type(p):
+            return new
+        return jnp.where(meets, leafwise.narrow(leafwise.widen(p) + leafwise.widen(u), new.dtype), old)
+
+    return jax.tree.map(leaf, steps, params, followed, slow, is_leaf=grouping.is_none)
 
 
 def lookahead(
@@ -165,6 +180,8 @@ def lookahead(
         followed, slow = leafwise.remember(
             lambda d, s, a: jnp.where(meets, s + a * d, s), _slow.way(steps, params, state.slow), state.slow, step
         )
+        steps = _slow.lead(steps, params, followed, meets)
+        slow = _met(slow, state.slow, steps, params, meets)
         velocities = state.slow_velocities
         if velocity == "reset":
             inner = fade(inner, meets)
@@ -175,7 +192,6 @@ def lookahead(
 
             inner = select(_pull_back(inner, velocities, step), inner)
             velocities = select(_velocities(inner), velocities)
-        steps = _slow.lead(steps, params, followed, meets)
         return steps, LookaheadState(increment(state.count), since, slow, velocities, inner)
 
     return transformation(init, update)

@@ -14,7 +14,7 @@ from .._arguments import choice
 from .._memories import fade
 from .._transformation import extended, increment, transformation, zero_count
 from .._types import Coefficient, Scalar, Schedule
-from ..filters.trace import TraceState, trace
+from ..filters.trace import TraceState
 from . import _slow
 
 
@@ -139,15 +139,27 @@ def outer_momentum(
     inner_learning_rate = coefficient.check("inner_learning_rate", inner_learning_rate, coefficient.POSITIVE)
     choice("velocity", velocity, ("keep", "reset"))
     optimizer = extended(tx)
-    momentum = trace(outer_beta, nesterov=nesterov, state_dtype=state_dtype)
 
     def init(params: optax.Params) -> OuterMomentumState:
         grouping.fit("outer_learning_rate", outer_learning_rate, params)
         grouping.fit("outer_beta", outer_beta, params)
         grouping.fit("inner_learning_rate", inner_learning_rate, params)
-        outer: Any = momentum.init(params)
+        outer = TraceState(zero_count(), leafwise.zeros(params, state_dtype, decay=outer_beta))
         slow = _slow.start(params, state_dtype)
         return OuterMomentumState(zero_count(), zero_count(), slow, outer, optimizer.init(params))
+
+    def moved(gradient: Any, outer: TraceState, meets: jax.Array) -> tuple[TraceState, Any]:
+        """`trace` at a meeting; elsewhere the velocity stays, and the direction is of no use.
+
+        The direction is formed from the velocity that is kept, so that the one before need not be kept beside it.
+        """
+        count = increment(outer.count)
+        now, ahead = coefficient.at(outer_beta, outer.count), coefficient.at(outer_beta, count)
+        value, velocity = leafwise.remember(
+            lambda g, v, b: jnp.where(meets, b * v + g, v), gradient, outer.velocity, now
+        )
+        direction = leafwise.emit(lambda g, v, b: b * v + g, gradient, (value,), ahead) if nesterov else value
+        return TraceState(jnp.where(meets, count, outer.count), velocity), direction
 
     def update(updates, state: OuterMomentumState, params=None, **extra) -> tuple[optax.Updates, OuterMomentumState]:
         params = _slow.given(params, "outer_momentum")
@@ -158,8 +170,7 @@ def outer_momentum(
             way = _mean(way, axis_name, meets)
         inner_lr = coefficient.at(inner_learning_rate, state.count)
         outer_lr = coefficient.at(outer_learning_rate, state.outer.count)
-        direction, outer = momentum.update(leafwise.emit(lambda d, i: -d / i, way, (), inner_lr), state.outer)
-        outer = jax.tree.map(lambda new, old: jnp.where(meets, new, old), outer, state.outer)
+        outer, direction = moved(leafwise.emit(lambda d, i: -d / i, way, (), inner_lr), state.outer, meets)
         led, slow = leafwise.remember(
             lambda d, s, o, i: jnp.where(meets, s - o * i * d, s), direction, state.slow, outer_lr, inner_lr
         )

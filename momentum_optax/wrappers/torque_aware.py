@@ -77,14 +77,16 @@ def torque_aware(
         return TorqueAwareState(jax.tree.map(lambda _: coefficient.stored(0), params), inner)
 
     def damped(g, old, known):
-        if g is None or not known:
+        if g is None:
             return g, old
         wide = leafwise.widen(g)
+        if not known:
+            return wide, old
         velocity = way * sum(map(leafwise.widen, known[1:]), start=leafwise.widen(known[0]))
         across, whole, length = sums.inner_products((wide, velocity), (wide, wide), (velocity, velocity))
         cosine = ratio(across, leafwise.root(whole) * leafwise.root(length))
         new = survives * old + (1 - survives) * cosine
-        return leafwise.narrow((least + (1 + new) / 2) * wide, jnp.result_type(g)), new.astype(old.dtype)
+        return (least + (1 + new) / 2) * wide, new.astype(old.dtype)
 
     def update(updates, state: TorqueAwareState, params=None, **extra) -> tuple[optax.Updates, TorqueAwareState]:
         leaves, structure = jax.tree.flatten(updates, is_leaf=grouping.is_none)
@@ -93,6 +95,7 @@ def torque_aware(
         rows = list(map(damped, leaves, structure.flatten_up_to(state.alignment), beside))
         fed, alignment = (structure.unflatten([row[i] for row in rows]) for i in (0, 1))
         stepped, inner = inside.update(fed, state.inner_state, params, **extra)
-        return stepped, TorqueAwareState(alignment, inner)
+        updates = leafwise.emit(lambda _, step: step, updates, (stepped,))
+        return updates, TorqueAwareState(alignment, leafwise.like(inner, state.inner_state))
 
     return transformation(init, update)
