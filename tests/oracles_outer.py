@@ -48,13 +48,13 @@ def outer_momentum(
     beta: float,
     sync_period: int,
     outer_learning_rate: Hyper,
-    outer_beta: float,
+    outer_beta: Hyper,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Douillard et al. 2023, DiLoCo, https://arxiv.org/abs/2311.08105, algorithm 1, around heavy ball.
 
     One gradient function for each replica. The outer optimizer is torch.optim.SGD(nesterov=True) on the mean of what
-    the replicas did; its learning rate may be a function of the count of outer steps. Returns the params of the
-    replicas [steps + 1, replicas, d] and the shared ones [steps + 1, d].
+    the replicas did; its numbers may be functions of the count of outer steps, of which the next beta is the one to
+    look ahead by. Returns the params of the replicas [steps + 1, replicas, d] and the shared ones [steps + 1, d].
     """
     shared = array(x0)
     replicas = [shared] * len(gradient_fns)
@@ -65,8 +65,9 @@ def outer_momentum(
         replicas = [x - learning_rate * m for x, m in zip(replicas, inner, strict=True)]
         if step % sync_period == 0:
             delta = np.mean([shared - x for x in replicas], axis=0)
-            buffer = outer_beta * buffer + delta
-            shared = shared - at(outer_learning_rate, step // sync_period - 1) * (delta + outer_beta * buffer)
+            count = step // sync_period - 1
+            buffer = at(outer_beta, count) * buffer + delta
+            shared = shared - at(outer_learning_rate, count) * (delta + at(outer_beta, count + 1) * buffer)
             replicas = [shared] * len(gradient_fns)
         xs.append(replicas)
         shareds.append(shared)

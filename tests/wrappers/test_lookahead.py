@@ -102,6 +102,14 @@ def test_fast_and_slow_weights_meet_and_only_then(params_dtype, state_dtype):
     assert np.all(apart[np.arange(12) % 4 != 3])
 
 
+def test_slow_weights_that_are_more_precise_than_the_params_see_small_steps():
+    """A third of a step of 1e-3 from 1 is not to be seen in bfloat16; in float32 it is, and is not rounded before."""
+    tx, params = mo.lookahead(mo.heavy_ball(1.0, 0.0), 1, 0.3, state_dtype="float32"), jnp.ones(3, jnp.bfloat16)
+    step = jnp.full(3, 1e-3, jnp.bfloat16)
+    _, state = tx.update(step, tx.init(params), params)
+    np.testing.assert_allclose(state.slow, 1 - 0.3 * step.astype(jnp.float32), rtol=1.2e-7)
+
+
 def test_pulled_back_averages_stay_debiased():
     tx = mo.lookahead(mo.ema_momentum(1.0, 0.9, debias=True), 3, 0.25, velocity="pull back")
     state, params = tx.init(jnp.zeros(2)), jnp.zeros(2)

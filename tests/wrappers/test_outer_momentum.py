@@ -41,7 +41,7 @@ def test_it_is_diloco(traced):
 
 
 def test_outer_schedules_count_meetings():
-    moved = {**NUMBERS, "outer_learning_rate": moving(0.7)}
+    moved = {**NUMBERS, "outer_learning_rate": moving(0.7), "outer_beta": moving(0.5)}
     expected, _ = oracles_outer.outer_momentum([curved], START, STEPS, **moved)
     assert_close(descend(around_heavy_ball, moved).params, expected[:, 0])
 
