@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh, PartitionSpec
 
 from ..points.reader import Reader
+from ..trials.narrow import turning
 from ..trials.trial import Trial
 
 RUN = ""
@@ -121,7 +122,14 @@ class BatchedTrial:
         def rung(state: Any, hyper: Any, items: Any, fold: Any, data: Any) -> Any:
             def row(state: Any, hyper: Any, items: Any, fold: Any) -> Any:
                 seen = see(data, fold)
-                state, losses = jax.lax.scan(lambda s, item: advance(s, hyper, item, seen), state, items)
+                turn = turning(state, axes=1)
+
+                def body(state: Any, item: Any) -> Any:
+                    state, losses = advance(turn(state), hyper, item, seen)
+                    return turn(state), losses
+
+                state, losses = jax.lax.scan(body, turn(state), items)
+                state = turn(state)
                 return state, losses.T, measure(state, hyper, seen)
 
             return _over(row, state, hyper, items, fold)
@@ -175,9 +183,7 @@ def _asked(draw: Callable[..., Any], structure: tuple[tuple[str, Any], ...]) -> 
 
 
 @functools.lru_cache(maxsize=64)
-def _drawing(
-    draw: Callable[..., Any], structure: tuple[tuple[str, Any], ...], mesh: Mesh, settings: Any
-) -> Compiler:
+def _drawing(draw: Callable[..., Any], structure: tuple[tuple[str, Any], ...], mesh: Mesh, settings: Any) -> Compiler:
     _, random_bits = settings
 
     def one(seed: jax.Array) -> Any:

@@ -18,7 +18,7 @@ from . import folds
 from .data import Data, checked
 from .losses import Score, accuracy, mean
 from .models import Network, Structure, check_model, network
-from .narrow import widened
+from .narrow import turned_products
 from .trial import Hyper, Trial
 
 
@@ -151,7 +151,7 @@ def supervised(
         train = net(hyper).train
 
         def objective(params: Any) -> tuple[jax.Array, Any]:
-            predictions, new = train(widened(params), rest, inputs)
+            predictions, new = train(turned_products(params), rest, inputs)
             return mean("loss", loss, predictions, targets, counts), new
 
         (value, new), gradients, second = wanted_gradients(objective, memory, params)
