@@ -4,6 +4,7 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import optax
 import pytest
 from compiling import AS_FOR_USERS
 
@@ -36,7 +37,7 @@ REMAINS |= {"wrappers.guard_finite": (0, 1), "wrappers.skip_spikes": (0, 1)}
 if jax.__version_info__ >= (0, 11):
     REMAINS |= {"mars": (0, 2)}
 # The same around `adam`, whose update is not in its state as a velocity is: a wrapper that uses it twice needs a tree
-# for it, of float32. (Matrices only where vectors pass; once rounded, in bfloat16.)
+# for it, of float32 (twice the params in bfloat16) unless it is rounded first; where vectors pass, for the matrices.
 AROUND_ADAM = {
     "cautious": (mo.cautious, (1.02, 2.03)),
     "clip_by_velocity": (mo.wrappers.clip_by_velocity, (0.03, 1.01)),
@@ -85,6 +86,15 @@ def test_no_temporary_of_the_size_of_the_tree(method, dtype):
 def test_who_reads_the_past_keeps_a_copy_without_the_option(name):
     (method,) = (method for method in CATALOG if method.name == name)
     assert temporary_share(method.build(**method.defaults), {}) > 0.9
+
+
+@pytest.mark.parametrize(
+    "direction", [mo.scale_by_lion(b2=0.0), mo.bank((0.5, 0.9, 0.99))], ids=["lion, b2 = 0", "bank before a rate"]
+)
+def test_so_do_two_that_are_no_rows(direction):
+    tx = optax.chain(direction, mo.scale_by_learning_rate(0.1))
+    assert temporary_share(tx, {}) > 0.9
+    assert temporary_share(tx, compiler_options()) < 0.02
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=lambda d: d.__name__)
