@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh, PartitionSpec
 
+from ..._step import compiler_options
 from ..points.reader import Reader
 from ..trials.narrow import turning
 from ..trials.trial import Trial
@@ -43,7 +44,7 @@ class Compiler:
         kinds = _kinds(arguments)
         if kinds not in self._compiled:
             begun = time.perf_counter()
-            self._compiled[kinds] = self._jitted.lower(*arguments).compile()
+            self._compiled[kinds] = self._jitted.lower(*arguments).compile(compiler_options())
             self.seconds += time.perf_counter() - begun
         return self._compiled[kinds]
 
