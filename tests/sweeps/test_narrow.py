@@ -6,7 +6,7 @@ import pytest
 
 from momentum_optax import sweeps
 from momentum_optax.sweeps import Data, cross_entropy, grid, supervised
-from momentum_optax.sweeps.trials.narrow import NARROW, turned_products, turning
+from momentum_optax.sweeps.trials.narrow import LONG, NARROW, turned_products, turning
 
 RNG = np.random.default_rng(0)
 KERNEL, INPUTS = RNG.normal(size=(64, 10)).astype(np.float32), RNG.normal(size=(8, 64)).astype(np.float32)
@@ -24,8 +24,9 @@ def shapes_that_xla_keeps(params):
         ((64, 10), [(10, 64)]),
         ((64, NARROW), [(NARROW, 64)]),
         ((64, NARROW + 1), []),  # wide enough
+        ((LONG, 1), [(1, LONG)]),
+        ((LONG - 1, 10), []),  # its columns are short, too
         ((10, 64), []),  # its rows are long
-        ((10, 10), []),
         ((64,), []),
         ((), []),
         ((3, 3, 64, 10), []),  # the kernel of a convolution
