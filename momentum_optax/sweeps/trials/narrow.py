@@ -18,7 +18,7 @@ units, 4 to 32 runs a core: 4 outputs 0.94, 10 outputs 0.91 to 0.96, 16 outputs 
 """
 
 LONG = 32
-"""The fewest rows of which it pays. With a matrix of 16 rows and 8 columns turned, steps took 1.02 to 1.05 of the time."""
+"""The fewest rows with which it pays: with a matrix of 16 rows and 8 columns turned, steps took 1.02 to 1.05 of it."""
 
 
 def turning(tree: Any, axes: int = 0) -> Callable[[Any], Any]:
