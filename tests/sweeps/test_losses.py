@@ -39,9 +39,11 @@ def test_a_sample_that_does_not_count_spoils_nothing_by_a_nan(where):
     np.testing.assert_array_equal(same, state[0])
 
 
-def test_default_loss_is_that_of_optax():
-    logits = jnp.asarray(np.random.default_rng(0).normal(size=(5, 3)) * 30, jnp.float32)
-    labels = jnp.asarray([0, 1, 2, 2, 1])
+@pytest.mark.parametrize("shape", [(5, 3), (64, 3), (64, 20), (40, 40, 3), (3,)])
+def test_default_loss_is_that_of_optax(shape):
+    rng = np.random.default_rng(0)
+    logits = jnp.asarray(rng.normal(size=shape) * 30, jnp.float32)
+    labels = jnp.asarray(rng.integers(shape[-1], size=shape[:-1]))
     expected = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
     np.testing.assert_allclose(cross_entropy(logits, labels), expected, rtol=1e-5, atol=1e-6)
     got, want = (

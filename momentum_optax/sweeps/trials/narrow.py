@@ -31,7 +31,7 @@ def turning(tree: Any, axes: int = 0) -> Callable[[Any], Any]:
     Returns:
       `tree -> tree`; other leaves stay as they are, and all of them where this is no CPU.
     """
-    which = jax.tree.map(lambda x: _is_narrow(x.shape[axes:]), tree)
+    which = jax.tree.map(lambda x: is_narrow(x.shape[axes:]), tree)
     return lambda tree: jax.tree.map(lambda x, turn: jnp.swapaxes(x, -1, -2) if turn else x, tree, which)
 
 
@@ -42,5 +42,6 @@ def turned_products(params: Any) -> Any:
     return turn(jax.tree.map(lambda x, y: x if x is y else jax.lax.optimization_barrier(x), turn(params), params))
 
 
-def _is_narrow(shape: tuple[int, ...]) -> bool:
+def is_narrow(shape: tuple[int, ...]) -> bool:
+    """Whether an array of this shape is a narrow matrix, on a CPU; nothing is elsewhere."""
     return jax.default_backend() == "cpu" and len(shape) == 2 and shape[0] >= LONG and shape[1] <= NARROW
