@@ -53,3 +53,14 @@ def test_data_have_the_width_that_is_set():
     trial = make()
     for wide in (False, True, False):
         np.testing.assert_array_equal(losses(trial, wide), losses(make(), wide))
+
+
+def test_what_is_traced_under_other_settings_is_another_program():
+    def evaluate(hp, state):
+        return {"traced": state.sum() * 0 + {None: 1.0, "highest": 2.0}[jax.config.jax_default_matmul_precision]}
+
+    trial = sweeps.trial(init, lambda hp, state, key: (state, state[0]), evaluate)
+    for precision, expected in ((None, 1), ("highest", 2), (None, 1)):
+        with jax.default_matmul_precision(precision):
+            found = sweeps.sweep(trial, grid(scale=[1.0]), seeds=1, steps=2)
+        assert found.final("traced") == expected
