@@ -14,6 +14,7 @@ from ..._step import compiler_options
 from ..points.reader import Reader
 from ..trials.narrow import turning
 from ..trials.trial import Trial
+from .products import with_fast_products
 
 RUN = ""
 """The name under which the number of a run stands in for hyperparameters: something to map over if there are none."""
@@ -115,7 +116,12 @@ class BatchedTrial:
         def advance(state: Any, hyper: Any, item: Any, seen: Any) -> Any:
             # The item is fetched once for all points of its row.
             batch = trial.fetch(seen, item)
-            return _over(lambda s, h: trial.step(read(h), s, batch), state, hyper)
+
+            @with_fast_products
+            def step(state: Any, hyper: Any) -> Any:
+                return _over(lambda s, h: trial.step(read(h), s, batch), state, hyper)
+
+            return step(state, hyper)
 
         def measure(state: Any, hyper: Any, seen: Any) -> Any:
             return _over(lambda s, h: dict(trial.evaluate(read(h), s, seen)), state, hyper)
