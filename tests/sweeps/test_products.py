@@ -8,7 +8,8 @@ import pytest
 
 from momentum_optax import sweeps
 from momentum_optax.sweeps import Data, cross_entropy, grid, supervised, trial
-from momentum_optax.sweeps.engine.products import NARROW, SMALL, with_fast_products
+from momentum_optax.sweeps.engine.products import SMALL, with_fast_products
+from momentum_optax.sweeps.trials.narrow import NARROW
 
 RNG = np.random.default_rng(0)
 

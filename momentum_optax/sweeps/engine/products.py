@@ -8,21 +8,19 @@ import jax.numpy as jnp
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, jaxpr_as_fun
 from jax.extend.core.primitives import dot_general_p, jit_p, remat_p, scan_p
 
-NARROW = 32
-"""The most outputs with which the gradient of a layer's weights is computed as `[outputs, inputs]`.
-
-JAX writes that gradient, `[runs, outputs, inputs]`, as a product over the samples, which are the first axis of both
-factors. XLA's library for small products on CPUs wants them as the last axis of the first factor; without it, each run
-calls one for large products. With that factor transposed first, 8 to 128 samples, and 8 or 32 runs, a layer's gradient
-and heavy ball's step took this part of their time. As `[outputs, inputs]`: 8 to 10 outputs 0.15 to 0.8, 32 outputs 0.5
-to 0.9, 64 outputs and 256 inputs 0.9 to 1.2. As `[inputs, outputs]`: 32 outputs 0.7 to 1.1, 64 of 64 inputs 0.5 to 0.9.
-"""
+from ..trials.narrow import NARROW
 
 SMALL = 1 << 20
-"""The most multiplications of each run with which transposing pays for gradients `[inputs, outputs]`.
+"""The most multiplications of each run with which transposing pays for gradients that are not narrow.
 
-Measured as above. Half of it: 64 or 128 inputs and outputs 0.8 to 0.95. As many: 256 inputs and outputs 0.9 to 0.95.
-Twice as many: 1.2 to 1.6.
+JAX writes the gradient of a layer's weights, `[runs, outputs, inputs]`, as a product over the samples, which are the
+first axis of both factors. XLA's library for small products on CPUs wants them as the last axis of the first factor;
+without it, each run calls one for large products. With that factor transposed first, 8 to 128 samples, and 8 or 32
+runs, a layer's gradient and heavy ball's step took this part of their time:
+
+- As `[outputs, inputs]`: 8 to 10 outputs 0.15 to 0.8, 32 outputs 0.5 to 0.9, 64 outputs and 256 inputs 0.9 to 1.2.
+- As `[inputs, outputs]`: 32 outputs 0.7 to 1.1. Half as many multiplications as this, with 64 or 128 inputs and
+  outputs, 0.8 to 0.95; as many, with 256, 0.9 to 0.95; twice as many 1.2 to 1.6.
 """
 
 _WITHIN = {jit_p, remat_p, scan_p}
@@ -50,9 +48,9 @@ def with_fast_products(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _changed(traced: Any) -> Any:
-    if isinstance(traced, ClosedJaxpr):
-        return ClosedJaxpr(_changed(traced.jaxpr), traced.consts)
-    return traced.replace(eqns=[_equation(equation) for equation in traced.eqns])
+    if isinstance(traced, Jaxpr):  # a newer JAX has this kind only
+        return traced.replace(eqns=[_equation(equation) for equation in traced.eqns])
+    return ClosedJaxpr(_changed(traced.jaxpr), traced.consts)
 
 
 def _equation(equation: JaxprEqn) -> JaxprEqn:
@@ -63,10 +61,8 @@ def _equation(equation: JaxprEqn) -> JaxprEqn:
         if product is None:
             return equation
         kinds = (jax.ShapeDtypeStruct(x.shape, x.dtype) for x in avals)
-        # One equation, for what is jitted stays together.
-        return (
-            jax.make_jaxpr(jax.jit(product))(*kinds).eqns[0].replace(invars=equation.invars, outvars=equation.outvars)
-        )
+        made = jax.make_jaxpr(jax.jit(product))(*kinds)  # a single equation
+        return made.eqns[0].replace(invars=equation.invars, outvars=equation.outvars)
     inner = equation.params.get("jaxpr")
     if equation.primitive in _WITHIN and isinstance(inner, ClosedJaxpr | Jaxpr):
         return equation.replace(params={**equation.params, "jaxpr": _changed(inner)})

@@ -6,20 +6,18 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-NARROW = 16
+NARROW = 32
 """The most columns that a narrow matrix has.
 
-On a CPU, XLA goes through a matrix row by row, in vectors of up to 16 numbers, and takes none of its libraries for the
-gradients `[inputs, outputs]` of the dense layers of many runs. Of the transposed matrix, the rows are long. With the
-products of a step turned, it took this part of its time, to the same bits, in a network of 64 inputs and 64 hidden
-units, 4 to 32 runs a core: 4 outputs 0.94, 10 outputs 0.91 to 0.96, 16 outputs 0.98 to 1.00, 20 outputs 0.99 to 1.02,
-32 outputs 0.97 to 1.03, 48 outputs 1.02 to 1.10. With 256 hidden units: 10 outputs 0.77 to 0.94, 16 outputs 0.74 to
-0.97. With what a loop carries turned as well, 0.93 to 1.01 of that. Embeddings, which are looked up and not multiplied:
-40 rows of 8 numbers 0.93, 64 of 16 1.02, 1,000 of 16 1.06.
+On a CPU, XLA goes through a matrix row by row, in vectors of up to 16 numbers. Of the transposed matrix, the rows are
+long. With the products of a step and what a loop carries turned, 4 or 32 runs a core, and 8 or 128 samples, a step of a
+network of 64 inputs and 64 or 256 hidden units took this part of its time: 10 and 16 outputs 0.9 to 1.0, 32 outputs 0.8
+to 1.0, 48 outputs 1.0 to 1.1, and 0.8 once. Embeddings, which are looked up and not multiplied: 40 rows of 8 numbers
+and 64 of 16 or 32 1.00 to 1.02, 1,000 of 16 or 32 1.06 to 1.1.
 """
 
 LONG = 32
-"""The fewest rows with which it pays: with a matrix of 16 rows and 8 columns turned, steps took 1.02 to 1.05 of it."""
+"""The fewest rows with which it pays: with a matrix of 16 rows and 10 columns turned, steps took 0.9 to 1.02 of it."""
 
 
 def turning(tree: Any, axes: int = 0) -> Callable[[Any], Any]:
