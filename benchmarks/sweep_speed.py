@@ -122,7 +122,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     add("--lanes", type=int, nargs="+", help="how many runs")
     add("--batches", type=int, nargs="+", help="samples per step")
     add("--steps", type=int, help="steps per run (300, or 10 with --quick)")
-    add("--rounds", type=int, help="timed rounds (9 to 3 by the number of runs, or 1 with --quick)")
+    add("--rounds", type=int, help="timed rounds (41 to 3 by the number of runs, or 1 with --quick)")
     chosen = parser.parse_args(arguments)
     on_cpu = jax.default_backend() == "cpu"
     everything = chosen.lanes or ((16,) if chosen.quick else LANES if on_cpu else GPU_LANES)
@@ -131,7 +131,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for network in list(NETWORKS)[:1] if chosen.quick else chosen.networks:
         for batch in chosen.batches or ((8,) if chosen.quick else BATCHES[network]):
             for lanes in everything:
-                rounds = chosen.rounds or (1 if chosen.quick else max(3, min(9, 2304 // lanes)))
+                rounds = chosen.rounds or (1 if chosen.quick else max(3, min(41, 4608 // lanes)))
                 times = compare(ways_of(network, lanes, batch, steps, lanes == BESIDE or chosen.quick), OURS, rounds)
                 where = f"{len(jax.devices())} x {jax.default_backend()}"
                 print(
