@@ -1,3 +1,4 @@
+import functools
 import re
 
 import jax
@@ -40,21 +41,43 @@ def dot(numbers, **options):
     return lambda x, y: jax.lax.dot_general(x, y, numbers, **options)
 
 
+def gradient_of(numbers, **options):
+    """As JAX writes that of weights `[inputs, outputs]`."""
+    return lambda x, y: jnp.swapaxes(jax.lax.dot_general(x, y, numbers, **options), -1, -2)
+
+
+def gradient_of_turned(numbers):
+    """As JAX writes that of weights `[outputs, inputs]` where the layer is `x @ weights.T`."""
+    return lambda x, y: jnp.swapaxes(gradient_of(numbers)(x, y), -1, -2)
+
+
+def twice_used(x, y):
+    product = dot(RUNS)(x, y)
+    return jnp.swapaxes(product, -1, -2) + product
+
+
 RUNS = ((1,), (1,)), ((0,), (0,))
+SHARED = ((1,), (0,)), ((), ())
 CASES = {
     "narrow": (dot(RUNS), "rbo,rbi->roi", (3, 8, 10), (3, 8, 64), True),
     "narrow, to the limit": (dot(RUNS), "rbo,rbi->roi", (3, 8, NARROW), (3, 8, NARROW), True),
     "wide": (dot(RUNS), "rbo,rbi->roi", (3, 8, 64), (3, 8, 64), True),
-    "more outputs than inputs": (dot(RUNS), "rbo,rbi->roi", (3, 8, 10), (3, 8, 9), True),
-    "a single run": (dot((((0,), (0,)), ((), ()))), "bo,bi->oi", (8, 64), (8, 70), True),
+    "wide gradient": (gradient_of(RUNS), "rbo,rbi->rio", (3, 8, 64), (3, 8, 70), True),
+    "narrow gradient": (gradient_of(RUNS), "rbo,rbi->rio", (3, 8, 10), (3, 8, 70), True),
+    "more outputs than inputs": (gradient_of(RUNS), "rbo,rbi->rio", (3, 8, 10), (3, 8, 9), True),
+    "turned gradient": (gradient_of_turned(RUNS), "rbo,rbi->roi", (3, 8, 64), (3, 8, 70), True),
+    "used twice": (twice_used, "rbo,rbi->roi", (3, 8, 40), (3, 8, 40), True),
+    "a single run": (gradient_of((((0,), (0,)), ((), ()))), "bo,bi->io", (8, 64), (8, 70), True),
     "seeds and points": (dot((((2,), (2,)), ((0, 1), (0, 1)))), "srbo,srbi->sroi", (2, 3, 8, 40), (2, 3, 8, 50), True),
-    "the same samples for all runs": (dot((((1,), (0,)), ((), ()))), "rbo,bi->roi", (3, 8, 64), (8, 64), True),
-    "the same samples, narrow": (dot((((1,), (0,)), ((), ()))), "rbo,bi->roi", (3, 8, 10), (8, 64), False),
-    "runs on the last axis": (dot((((0,), (1,)), ((2,), (0,)))), "bor,rbi->roi", (8, 40, 3), (3, 8, 50), True),
+    "the same samples for all runs": (dot(SHARED), "rbo,bi->roi", (3, 8, 64), (8, 64), False),
+    "the same samples, gradient": (gradient_of(SHARED), "rbo,bi->rio", (3, 8, 64), (8, 64), True),
+    "the same samples, narrow": (gradient_of(SHARED), "rbo,bi->rio", (3, 8, 10), (8, 64), False),
+    "runs on the last axis": (gradient_of((((0,), (1,)), ((2,), (0,)))), "bor,rbi->rio", (8, 40, 3), (3, 8, 50), True),
     "narrow, runs on the last axis": (dot((((0,), (1,)), ((2,), (0,)))), "bor,rbi->roi", (8, 4, 3), (3, 8, 50), True),
-    "second factor fast already": (dot((((1,), (2,)), ((0,), (0,)))), "rbo,rib->roi", (3, 8, 64), (3, 64, 8), True),
+    "second fast already": (gradient_of((((1,), (2,)), ((0,), (0,)))), "rbo,rib->rio", (3, 8, 64), (3, 64, 8), True),
     "small, to the limit": (dot(RUNS), "rbo,rbi->roi", (1, 16, 256), (1, 16, SMALL // 16 // 256), True),
     "large": (dot(RUNS), "rbo,rbi->roi", (1, 16, 256), (1, 16, SMALL // 16 // 256 + 1), False),
+    "large gradient": (gradient_of(RUNS), "rbo,rbi->rio", (1, 16, 256), (1, 16, SMALL // 16 // 256 + 1), False),
     "large, but narrow": (dot(RUNS), "rbo,rbi->roi", (1, 128, 10), (1, 128, 1024), True),
     "forward": (dot((((2,), (1,)), ((0,), (0,)))), "rbi,rio->rbo", (3, 8, 64), (3, 64, 10), True),
     "precise": (dot(RUNS, precision=("high", "highest")), "rbo,rbi->roi", (3, 8, 64), (3, 8, 64), True),
@@ -69,6 +92,8 @@ def test_products_are_those_of_float64(name):
     x, y = normal(*first), normal(*second)
     found = jax.jit(lambda x, y: with_fast_products(function)(x, y))(x, y)
     expected = np.einsum(equation, x.astype(np.float64), y)
+    if function is twice_used:
+        expected += expected.swapaxes(1, 2)
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
     assert slow(with_fast_products(function), x, y) == (0 if fast else 1, 1)
 
@@ -77,8 +102,12 @@ def test_products_are_those_of_float64(name):
     ("name", "barriers"),
     [
         ("narrow", 2),  # it is not to be turned before it is written
-        ("wide", 1),
+        ("wide", 2),
+        ("wide gradient", 1),
+        ("narrow gradient", 2),
         ("more outputs than inputs", 1),
+        ("turned gradient", 2),
+        ("used twice", 2),
         ("forward", 0),
     ],
 )
@@ -89,9 +118,50 @@ def test_what_xla_cannot_undo(name, barriers):
 
 
 def test_precision_goes_with_its_factor():
-    function = with_fast_products(dot(RUNS, precision=("highest", "default")))
-    text = str(jax.make_jaxpr(lambda *a: function(*a))(normal(3, 8, 64), normal(3, 8, 64)))
-    assert "precision=(Precision.DEFAULT, Precision.HIGHEST)" in text
+    def text(kind):
+        function = with_fast_products(kind(RUNS, precision=("highest", "default")))
+        return str(jax.make_jaxpr(function)(normal(3, 8, 64), normal(3, 8, 64)))
+
+    assert "precision=(Precision.DEFAULT, Precision.HIGHEST)" in text(gradient_of)
+    assert "precision=(Precision.HIGHEST, Precision.DEFAULT)" in text(dot)
+
+
+def test_an_algorithm_is_left_as_it_is():
+    assert slow(with_fast_products(dot(RUNS, precision="BF16_BF16_F32")), normal(3, 8, 64), normal(3, 8, 64)) == (1, 1)
+
+
+def test_products_of_wider_numbers_stay_so():
+    def step(x):
+        with jax.enable_x64(True):
+            wide = jax.lax.dot_general(x, x, RUNS, preferred_element_type="float64")
+            return jax.lax.sub(wide, jnp.ones(wide.shape, "float64")).astype("float32")
+
+    x = normal(3, 8, 64)
+    found = jax.jit(lambda x: with_fast_products(step)(x))(x)
+    np.testing.assert_allclose(found, np.einsum("rbo,rbi->roi", x.astype(np.float64), x) - 1, rtol=1e-5, atol=1e-5)
+
+
+def test_functions_that_are_shared_stay_so():
+    layer = jax.jit(lambda x, w: jnp.sin(x @ w))
+
+    def deep(weights, x):
+        for _ in range(6):
+            x = layer(x, weights)
+        return jnp.sum(x)
+
+    weights, x = normal(3, 40, 40), normal(8, 40)
+    function = jax.vmap(jax.grad(deep), (0, None))
+    before, after = (jax.make_jaxpr(lambda *a: f(*a))(weights, x) for f in (function, with_fast_products(function)))  # noqa: B023
+
+    def functions(traced, found):
+        for equation in traced.eqns:
+            inner = equation.params.get("jaxpr")
+            if inner is not None and id(inner) not in found:
+                found.add(id(inner))
+                functions(getattr(inner, "jaxpr", inner), found)
+        return len(found)
+
+    assert functions(after, set()) <= functions(before, set()) + 4  # and one for each kind of product
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "int32"])
@@ -161,18 +231,25 @@ def own_trial():
     )
 
 
-def network_trial():
+def network_trial(transposed=False):
     data = Data(normal(16, 64), np.arange(16) % 10, normal(16, 64), np.arange(16) % 10)
 
     def init(key):
         a, b = jax.random.split(key)
-        return jax.random.normal(a, (64, 40)) / 8, jax.random.normal(b, (40, 10)) / 6
+        first, second = jax.random.normal(a, (64, 40)) / 8, jax.random.normal(b, (40, 35)) / 6
+        return (first.T, second.T) if transposed else (first, second)
 
-    model = init, (lambda params, inputs: jax.nn.relu(inputs @ params[0]) @ params[1])
+    def apply(params, inputs):
+        first, second = params
+        if transposed:
+            return jnp.einsum("bi,oi->bo", jax.nn.relu(inputs @ first.T), second)
+        return jax.nn.relu(inputs @ first) @ second
+
+    model = init, apply
     return supervised(model, cross_entropy, data, optimizer=lambda hp: optax.sgd(hp["rate"]), batch_size=8)
 
 
-@pytest.mark.parametrize("make", [network_trial, own_trial])
+@pytest.mark.parametrize("make", [network_trial, functools.partial(network_trial, True), own_trial])
 @pytest.mark.parametrize("strategy", ["vmap", "map", "step"])
 def test_sweeps_use_them(strategy, make):
     made = make()
