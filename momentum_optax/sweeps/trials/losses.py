@@ -22,7 +22,8 @@ def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
     Returns:
       Losses `[...]`.
     """
-    # A step of 32 samples or more takes 0.93 to 0.95 of the time with sums over the first axis, if classes are few.
+    # A step of 32 samples or more takes 0.93 to 0.95 of the time with sums over the first axis if there are 10 classes,
+    # and 0.95 to 1.06 with 16 to 32.
     logits, axis = (logits.T, 0) if is_narrow(logits.shape) else (logits, -1)
     # Optax's integer version gathers, and the gradient of that is a scatter: slow on a CPU.
     hot = jax.nn.one_hot(labels, logits.shape[axis], dtype=bool, axis=axis)
