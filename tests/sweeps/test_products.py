@@ -126,8 +126,10 @@ def test_precision_goes_with_its_factor():
     assert "precision=(Precision.HIGHEST, Precision.DEFAULT)" in text(dot)
 
 
-def test_an_algorithm_is_left_as_it_is():
-    assert slow(with_fast_products(dot(RUNS, precision="BF16_BF16_F32")), normal(3, 8, 64), normal(3, 8, 64)) == (1, 1)
+@pytest.mark.parametrize("algorithm", ["BF16_BF16_F32", jax.lax.DotAlgorithm(np.float32, np.float32, np.float32)])
+def test_an_algorithm_is_left_as_it_is(algorithm):
+    function = with_fast_products(gradient_of(RUNS, precision=algorithm))
+    assert slow(function, normal(3, 8, 64), normal(3, 8, 64)) == (1, 1)
 
 
 def test_products_of_wider_numbers_stay_so():

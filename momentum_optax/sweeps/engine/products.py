@@ -60,28 +60,24 @@ class _Changes:
         self._products: dict[Any, dict[str, Any] | None] = {}
 
     def of(self, traced: Any) -> Any:
-        """The function after the changes; the same one where there are none."""
+        """The function after the changes."""
         if id(traced) not in self._known:
             self._known[id(traced)] = traced, self._changed(traced)  # with what has that id, which keeps it
         return self._known[id(traced)][1]
 
     def _changed(self, traced: Any) -> Any:
         if not isinstance(traced, Jaxpr):  # in a newer JAX it always is
-            inner = self.of(traced.jaxpr)
-            return traced if inner is traced.jaxpr else ClosedJaxpr(inner, traced.consts)
+            return ClosedJaxpr(self.of(traced.jaxpr), traced.consts)
         turned = _turned_later(traced)
-        equations = [self._equation(equation, turned) for equation in traced.eqns]
-        same = all(old is new for old, new in zip(traced.eqns, equations, strict=True))
-        return traced if same else traced.replace(eqns=equations)
+        return traced.replace(eqns=[self._equation(equation, turned) for equation in traced.eqns])
 
     def _equation(self, equation: JaxprEqn, turned: set[Var]) -> JaxprEqn:
         """The same, or what takes its place."""
         if equation.primitive is dot_general_p:
             params = self._product(equation, equation.outvars[0] in turned)
             return equation if params is None else equation.replace(primitive=jit_p, params=params)
-        inner = equation.params.get("jaxpr")
-        if equation.primitive in _WITHIN and self.of(inner) is not inner:
-            return equation.replace(params={**equation.params, "jaxpr": self.of(inner)})
+        if equation.primitive in _WITHIN:
+            return equation.replace(params={**equation.params, "jaxpr": self.of(equation.params["jaxpr"])})
         return equation
 
     def _product(self, equation: JaxprEqn, turned: bool) -> dict[str, Any] | None:
