@@ -62,7 +62,7 @@ class _Changes:
     def of(self, traced: Any) -> Any:
         """The function after the changes."""
         if id(traced) not in self._known:
-            self._known[id(traced)] = traced, self._changed(traced)  # with what has that id, which keeps it
+            self._known[id(traced)] = traced, self._changed(traced)  # `traced` is kept, or its id could be another's
         return self._known[id(traced)][1]
 
     def _changed(self, traced: Any) -> Any:
