@@ -25,7 +25,7 @@ from optax.contrib import muon as optax_muon
 from step_time import TREES, Program, Shapes, compile_update, stepper
 
 import momentum_optax as mo
-from momentum_optax._step import compiler_options
+from momentum_optax._compiled import compiler_options
 
 # Of Optax's: a step on a CPU, a compilation, the memory allocated beside arguments and results.
 TARGETS = {"step": 0.6, "compile": 0.5, "temporary": 0.33}

@@ -30,7 +30,7 @@ import optax
 from methods import LR, METHODS
 
 import momentum_optax as mo
-from momentum_optax._step import compiler_options
+from momentum_optax._compiled import compiler_options
 
 # Of the time of the twin: an update, a compilation.
 STEP_TARGET, COMPILE_TARGET = 1.03, 1.1

@@ -25,7 +25,7 @@ import step_time
 
 import momentum_optax as mo
 from momentum_optax import track
-from momentum_optax._step import compiler_options
+from momentum_optax._compiled import compiler_options
 
 TARGET = 5.0  # percent of a training step
 METHODS = {"heavy_ball": mo.heavy_ball(1e-3, 0.9), "optax.adam": optax.adam(1e-3)}

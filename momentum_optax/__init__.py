@@ -19,6 +19,7 @@ from ._finish import scale_by_learning_rate as scale_by_learning_rate
 from ._step import make_step as make_step
 from ._two_point import two_point_gradients as two_point_gradients
 from ._types import Coefficient as Coefficient
+from ._update import make_update as make_update
 from .coefficients.by_depth import by_depth as by_depth
 from .coefficients.describe import describe as describe
 from .coefficients.layerwise import layerwise as layerwise

@@ -4,40 +4,18 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import optax
-from jax.core import Tracer
 
+from ._compiled import compiled
 from ._finish import apply_updates
 from ._two_point import wanted_gradients
 
 Step = Callable[..., tuple[Any, Any, dict[str, Any]]]
 
 
-def compiler_options() -> dict[str, Any]:
-    """What XLA is told about a step, for the device that it runs on."""
-    # On a CPU each output is a loop of its own. A method that reads its old memory to form the update (`difference`,
-    # `pid`) then keeps a copy of it, unless the compiler looks more closely at who reads what when.
-    return {"xla_cpu_copy_insertion_use_region_analysis": True} if jax.default_backend() == "cpu" else {}
-
-
 def _loaded_nnx() -> Any:
     # Not imported here: who has not imported Flax has no model of its kind.
     return sys.modules.get("flax.nnx")
-
-
-def _without_repetition(tree: Any) -> Any:
-    """The tree with a copy of every array that it holds before: no memory can be donated twice."""
-    seen: set[int] = set()
-
-    def leaf(x):
-        if id(x) in seen:
-            return jnp.copy(x)
-        seen.add(id(x))
-        return x
-
-    return jax.tree.map(leaf, tree)
 
 
 def make_step(
@@ -100,19 +78,12 @@ def make_step(
         metrics = {"loss": value} | ({"aux": aux} if has_aux else {})
         return apply_updates(params, updates), state, rest, metrics
 
-    compiled = jax.jit(
-        compute, static_argnums=5, donate_argnums=(0, 1) if donate else (), compiler_options=compiler_options()
-    )
+    run = compiled(compute, donate=donate, static=(5,))
 
     def step(params, state, batch, **extra):
         nnx = _loaded_nnx()
         is_model = isinstance(params, getattr(nnx, "Module", ()))
         graph, trained, others = nnx.split(params, nnx.Param, ...) if is_model else (None, params, None)
-        run = compute  # inside another program, whose compilation this is part of
-        if not any(isinstance(x, Tracer) for x in jax.tree.leaves((trained, state, others, batch, extra))):
-            run = compiled
-            if donate:
-                trained, state = _without_repetition((trained, state))
         trained, state, others, metrics = run(trained, state, others, batch, extra, graph)
         if not is_model:
             return trained, state, metrics

@@ -133,6 +133,7 @@ SIGNATURES = {
     "layerwise_chain": "(transforms, default='error')",
     "lookahead_params": "(state, params)",
     "make_step": "(loss_fn, tx, *, has_aux=False, donate=True)",
+    "make_update": "(tx, *, donate=True, blocks=None)",
     "rescale": "(state, factor, where=None, *, group=None)",
     "reset": "(state, where=None, *, keep=0.0, second_moments=False, counts=False, group=None)",
     "reset_rows": "(state, rows, *, second_moments=False, group=None)",

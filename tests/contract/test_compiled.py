@@ -9,7 +9,7 @@ import pytest
 from compiling import AS_FOR_USERS
 
 import momentum_optax as mo
-from momentum_optax._step import compiler_options
+from momentum_optax._compiled import compiler_options
 from momentum_optax.catalog import CATALOG
 
 SHAPES = {"kernel": (300, 400), "bias": (100_000,)}

@@ -10,7 +10,7 @@ from compiling import AS_FOR_USERS
 from helpers import assert_close, feed, moving, noise, per_leaf, split
 
 import momentum_optax as mo
-from momentum_optax._step import compiler_options
+from momentum_optax._compiled import compiler_options
 
 GRADIENTS = noise(40, 5)
 MANY = noise(12, 20_000, seed=3)

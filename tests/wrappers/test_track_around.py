@@ -13,7 +13,7 @@ from tracked import NAMES, stream, watch
 
 import momentum_optax as mo
 from momentum_optax import diverging, metrics, oscillating, stalled, track
-from momentum_optax._step import compiler_options
+from momentum_optax._compiled import compiler_options
 from momentum_optax.wrappers.restart_every import restart_every
 
 # It changes nothing.

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh, PartitionSpec
 
-from ..._step import compiler_options
+from ..._compiled import compiler_options
 from ..points.reader import Reader
 from ..trials.narrow import turning
 from ..trials.trial import Trial

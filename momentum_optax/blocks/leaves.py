@@ -1,0 +1,220 @@
+"""Which leaves to compute in blocks."""
+
+import math
+import os
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from jax.extend.core import Var
+
+from .equations import Equations, is_dear, is_elementwise, is_sum, is_written, shape_of
+
+LEAST = 1 << 17
+"""The least numbers of a leaf in blocks. Smaller ones stay in the processor's caches anyway."""
+
+BLOCK = 1 << 13
+"""The most numbers of a block: with it, a dozen float32 arrays fit into a second-level cache of half a megabyte."""
+
+SMALLEST_BLOCK = 1 << 10
+"""The least numbers of a block, for a loop has its own cost."""
+
+SAVES = 1.3
+"""How often, at least, a leaf in blocks must be read or written less, for compiling takes longer."""
+
+
+class Output(NamedTuple):
+    """A result that takes the place of an argument.
+
+    Attributes:
+      place: the place of both.
+      old: the argument.
+      new: the result.
+      back: whether later outputs read it where it is written, instead of computing it once more.
+    """
+
+    place: int
+    old: Var
+    new: Var
+    back: bool
+
+
+class Leaf(NamedTuple):
+    """What is computed together in one loop: the new params of a leaf and its memories.
+
+    Attributes:
+      outputs: in the order in which they are computed.
+      equations: the places of what is computed number by number.
+      arrays: what is read, of the same shape.
+      few: what is read, too, of fewer numbers.
+      saved: arrays of which a later output needs the old block.
+      after: numbers that are made before the loop of what it overwrites.
+      plain: arrays that are read or written if each output is computed on its own.
+      view: the shape as which the arrays are seen; blocks are parts of its first axis.
+      rows: how many are a block, which all of them are a multiple of.
+    """
+
+    outputs: list[Output]
+    equations: list[int]
+    arrays: set[Var]
+    few: set[Var]
+    saved: set[Var]
+    after: list[Var]
+    plain: int
+    view: tuple[int, ...]
+    rows: int
+
+    @property
+    def once(self) -> int:
+        """Numbers that must be read or written."""
+        return (len(self.arrays) + len(self.outputs)) * math.prod(self.view)
+
+    @property
+    def read(self) -> list[Var]:
+        """All that must be known before the loop."""
+        return [*self.arrays, *self.few, *self.after, *(output.old for output in self.outputs)]
+
+
+def leaves(of: Equations, overwritten: int, *, every: bool) -> list[Leaf]:
+    """The leaves that are computed in blocks.
+
+    Args:
+      of: what the function computes.
+      overwritten: so many results take the places of as many arguments.
+      every: those, too, that save little or would keep the other cores waiting.
+    """
+    found = [leaf for slices in _together(of, overwritten) if (leaf := _leaf(of, slices)) is not None]
+    if not every:
+        found = [leaf for leaf in found if leaf.plain * math.prod(leaf.view) >= SAVES * leaf.once]
+        # Each loop has one core; without, XLA divides such a loop among as many as the root of their number.
+        share = sum(leaf.once for leaf in found) / math.ceil(math.sqrt(os.cpu_count() or 1))
+        found = [leaf for leaf in found if leaf.once <= share]
+    while True:
+        kept = [leaf for leaf in (_after(of, leaf, found) for leaf in found) if leaf is not None]
+        if len(kept) == len(found):
+            return kept
+        found = kept
+
+
+def apart(of: Equations, found: list[Leaf]) -> set[int]:
+    """The places of the equations that are not computed in blocks."""
+    return of.behind([*others(of, found).values(), *(v for leaf in found for v in leaf.read)])
+
+
+def others(of: Equations, found: list[Leaf]) -> dict[int, Any]:
+    """The results that are not computed in blocks, by their places."""
+    within = {output.place for leaf in found for output in leaf.outputs}
+    return {place: v for place, v in enumerate(of.outputs) if place not in within}
+
+
+class _Slice(NamedTuple):
+    """What an array is computed of, number by number; see `Leaf`."""
+
+    equations: set[int]
+    arrays: set[Var]
+    few: set[Var]
+
+
+def _slice(of: Equations, variable: Var, known: Iterable[Var]) -> _Slice:
+    """What a variable is computed of, up to what is known."""
+    out = _Slice(set(), set(), set())
+    wanted: list[Any] = [variable]
+    while wanted:
+        v = wanted.pop()
+        place = of.maker.get(v) if isinstance(v, Var) else None
+        if not isinstance(v, Var) or place in out.equations:
+            continue
+        if shape_of(v) != shape_of(variable):
+            out.few.add(v)
+        elif v in known or place is None or not is_elementwise(of.steps[place]):
+            out.arrays.add(v)
+        else:
+            out.equations.add(place)
+            wanted += of.steps[place].invars
+    return out
+
+
+def _together(of: Equations, overwritten: int) -> list[dict[int, _Slice]]:
+    """Slices of results that read the same arrays, or what others overwrite, by the results' places."""
+    needed = (of.steps[place] for place in of.behind(of.outputs))
+    written = {v for e in needed if not is_elementwise(e) and not is_sum(e) for v in e.invars if isinstance(v, Var)}
+    groups: list[tuple[set[Var], dict[int, _Slice]]] = []
+    for place, (old, new) in enumerate(zip(of.inputs[:overwritten], of.outputs, strict=False)):
+        if not isinstance(new, Var) or new is old or (new in of.maker and new in written):
+            continue
+        if _kind(new) != _kind(old) or math.prod(shape_of(old)) < LEAST:
+            continue
+        slice = _slice(of, new, written)
+        touched, slices = {old, *slice.arrays}, {place: slice}
+        for group in [group for group in groups if group[0] & touched]:
+            groups.remove(group)
+            touched |= group[0]
+            slices |= group[1]
+        groups.append((touched, slices))
+    return [slices for _, slices in groups]
+
+
+def _kind(variable: Any) -> tuple[tuple[int, ...], Any]:
+    return variable.aval.shape, variable.aval.dtype
+
+
+def _leaf(of: Equations, slices: dict[int, _Slice]) -> Leaf | None:
+    """One loop for these results; `None` where there can be none."""
+    arrays, few = (set[Var]().union(*(getattr(s, name) for s in slices.values())) for name in ("arrays", "few"))
+    if not all(is_written(v, of) for v in arrays):
+        return None  # XLA would compute it where it is used
+    if any(_kind(v)[1].itemsize == 2 for v in (*arrays, *(of.outputs[place] for place in slices))):
+        return None  # XLA would make them float32, whole, before the loop and turn them back after it
+    shape = shape_of(of.inputs[next(iter(slices))])
+    if all(shape_of(v) == () for v in few):
+        row = next(n for n in range(min(BLOCK, math.prod(shape)), 0, -1) if math.prod(shape) % n == 0)
+        view, rows = (math.prod(shape) // row, row), 1
+    else:
+        row = math.prod(shape[1:])
+        view, rows = shape, max(n for n in range(1, max(1, BLOCK // row) + 1) if shape[0] % n == 0)
+    if not SMALLEST_BLOCK <= rows * row <= 8 * BLOCK:
+        return None
+    places = sorted(slices, key=lambda place: of.maker.get(of.outputs[place], -1))
+    outputs, saved = _ordered(of, places, arrays)
+    known, plain = {*arrays}, 0
+    for output in outputs:
+        plain += 1 + len(_slice(of, output.new, known).arrays)
+        known.add(output.new)
+    equations = sorted(set[int]().union(*(s.equations for s in slices.values())))
+    return Leaf(outputs, equations, arrays, few, saved, [], plain, view, rows)
+
+
+def _ordered(of: Equations, places: list[int], arrays: set[Var]) -> tuple[list[Output], set[Var]]:
+    """The results in these places, in this order, and the arguments whose blocks are needed after they are overwritten.
+
+    Each is in the end a loop of its own over a block, which overwrites it at once. What is computed again for another
+    output must not need what is overwritten by then: it is read where it was written.
+    """
+    outputs: list[Output] = []
+    saved: set[Var] = set()
+    for i, place in enumerate(places):
+        alone = _slice(of, of.outputs[place], {*arrays, *(output.new for output in outputs if output.back)})
+        dear = any(is_dear(of.steps[at]) for at in alone.equations)
+        waits = not alone.arrays.isdisjoint(of.inputs[later] for later in places[i + 1 :])
+        saved |= alone.arrays & {output.old for output in outputs if output.back}
+        outputs.append(Output(place, of.inputs[place], of.outputs[place], dear or waits))
+    return outputs, saved
+
+
+def _after(of: Equations, leaf: Leaf, found: list[Leaf]) -> Leaf | None:
+    """The leaf, told what to wait for; `None` if others than sums read what it overwrites, and need not come first.
+
+    XLA does not see that they could, and would keep a copy.
+    """
+    rest = apart(of, found) - of.behind([*leaf.arrays, *leaf.few])
+    results = {v for v in others(of, found).values() if isinstance(v, Var)}
+    old, after = {output.old for output in leaf.outputs}, []
+    for equation in (of.steps[place] for place in sorted(rest)):
+        if old.isdisjoint(v for v in equation.invars if isinstance(v, Var)):
+            continue
+        if is_sum(equation) and all(shape_of(v) == () for v in equation.outvars):
+            after += equation.outvars
+        elif is_elementwise(equation) and results.isdisjoint(equation.outvars):
+            old.update(equation.outvars)
+        else:
+            return None
+    return leaf._replace(after=after)
