@@ -3,7 +3,9 @@
     python benchmarks/step_time.py [--quick] [--tree leaf] [--method heavy_ball] [--rounds 21] [--markdown]
 
 One update is `tx.update` and `apply_updates` in one compiled program that may use up the params and the state; the
-gradient is given. All that is compared runs in turns in one process; only medians of ratios within a round count.
+gradient is given. Ours is what `make_update` compiles, with large leaves in blocks; the same by `jit` alone, with the
+compiler option of `make_update`, is timed beside it where that is another program. All that is compared runs in turns
+in one process; only medians of ratios within a round count.
 
 The bound is the time in which the bytes that must move would move: each array that the method has to read or to
 write, once, over the bandwidth of `a += b` on all cores, measured in the same round.
@@ -31,6 +33,7 @@ from methods import LR, METHODS
 
 import momentum_optax as mo
 from momentum_optax._compiled import compiler_options
+from momentum_optax.blocks import in_blocks
 
 # Of the time of the twin: an update, a compilation.
 STEP_TARGET, COMPILE_TARGET = 1.03, 1.1
@@ -66,19 +69,28 @@ class Program(NamedTuple):
       call: `(params, state, gradients) -> (params, state)`; uses up the params and the state.
       compile_s: processor seconds to trace, to lower and to compile, from cold caches.
       temporary: bytes allocated beside arguments and results.
+      loops: how many leaves are computed in blocks.
     """
 
     call: Callable[..., Any]
     compile_s: tuple[float, float, float]
     temporary: int
+    loops: int = 0
 
 
 def compile_update(
-    tx: Any, apply: Callable[..., Any], tree: Any, options: dict[str, Any], *, asks_previous: bool = False
+    tx: Any,
+    apply: Callable[..., Any],
+    tree: Any,
+    options: dict[str, Any],
+    *,
+    asks_previous: bool = False,
+    blocks: bool = False,
 ) -> Program:
     """Compiles one donated update of params with the shapes and dtypes of the tree.
 
-    Where it asks for the previous gradient too, the gradients are a pair of trees.
+    Where it asks for the previous gradient too, the gradients are a pair of trees. In blocks, it is what `make_update`
+    compiles.
     """
 
     def update(params, state, gradients):
@@ -92,7 +104,8 @@ def compile_update(
     marks = [time.process_time()]
     gradients = (tree, tree) if asks_previous else tree
     # What is only overwritten is given back as well, or it would be found anew at every update.
-    traced = jax.jit(update, donate_argnums=(0, 1), keep_unused=True).trace(tree, state, gradients)
+    function = in_blocks(update, 2) if blocks else update
+    traced = jax.jit(function, donate_argnums=(0, 1), keep_unused=True).trace(tree, state, gradients)
     marks.append(time.process_time())
     lowered = traced.lower()
     marks.append(time.process_time())
@@ -100,7 +113,9 @@ def compile_update(
     marks.append(time.process_time())
     trace, lower, build = np.diff(marks)
     memory = compiled.memory_analysis()
-    return Program(compiled, (trace, lower, build), memory.temp_size_in_bytes if memory else 0)
+    call = (lambda *arguments: compiled(*arguments)[0]) if blocks else compiled
+    loops = lowered.as_text().count("stablehlo.while") if blocks else 0
+    return Program(call, (trace, lower, build), memory.temp_size_in_bytes if memory else 0, loops)
 
 
 def stepper(program: Program, tx: Any, params: Any, gradients: Any) -> Callable[[], None]:
@@ -137,41 +152,57 @@ def torch_steppers(name: str, arguments: dict[str, Any], params: Any, gradients:
     return runs
 
 
-class Result(NamedTuple):
-    """What is reported of a method on a tree; see `HEADER`. `None` where there is nothing to compare with."""
+class Side(NamedTuple):
+    """What is reported of one program."""
 
-    method: str
-    ours_ms: float
-    twin_ms: float | None
-    ratio: tuple[float, float, float] | None
-    torch_ms: tuple[float, ...]
-    bound_ms: float
+    ms: float
+    of_twin: tuple[float, float, float] | None
     over_bound: float
     compile_s: tuple[float, float, float]
-    compile_ratio: float | None
-    state_bytes: float
+    compile_of_twin: float | None
     temporary: float
 
 
+class Result(NamedTuple):
+    """What is reported of a method on a tree; see `HEADER`. `None` where there is nothing to compare with.
+
+    Attributes:
+      ours: with large leaves in blocks.
+      plain: by `jit` alone; `None` where that is the same program.
+    """
+
+    method: str
+    ours: Side
+    plain: Side | None
+    twin_ms: float | None
+    torch_ms: tuple[float, ...]
+    state_bytes: float
+
+
 HEADER = {  # and the widths of the columns
-    "method": 17, "ours ms": 8, "Optax ms": 9, "ours / Optax (quartiles)": 24, "torch plain, foreach, fused ms": 30,
-    "bound ms": 9, "x bound": 8, "trace + lower + compile s": 28, "of Optax's": 10, "state bytes a param": 20,
-    "temporary / tree": 16,
+    "method": 17, "ours ms": 8, "jit ms": 8, "Optax ms": 9, "ours / Optax (quartiles)": 24, "jit / Optax": 11,
+    "torch plain, foreach, fused ms": 30, "x bound": 8, "jit x bound": 11, "compile s": 10, "of Optax's": 10,
+    "jit of Optax's": 14, "state bytes a param": 20, "temporary / tree": 16, "jit temporary": 14,
 }  # fmt: skip
 
 
 def measure(name: str, shapes: Shapes, dtype: Any, rounds: int, options: dict, again: float) -> Result:
-    """Measures one method on one tree; compiles it again, and the twin in turns, for `again` seconds."""
+    """Measures one method on one tree; compiles it again, and the others in turns, for `again` seconds."""
     method = METHODS[name]
     tree = [jax.ShapeDtypeStruct(shape, dtype) for shape in shapes]
-    sides = {"ours": (method.ours, mo.apply_updates)}
+    sides: dict[str, tuple[Any, Callable[..., Any], bool]] = {"ours": (method.ours, mo.apply_updates, True)}
+    sides["plain"] = method.ours, mo.apply_updates, False
     if method.twin is not None:
-        sides["twin"] = (method.twin, optax.apply_updates)
+        sides["twin"] = method.twin, optax.apply_updates, False
     built: dict[str, list[Program]] = {side: [] for side in sides}
     start = time.perf_counter()
     while not built["ours"] or (time.perf_counter() - start < again and len(built["ours"]) < 9):
         for side in sorted(sides, reverse=len(built["ours"]) % 2 == 0):  # the twin first, then by turns
-            built[side].append(compile_update(*sides[side], tree, options, asks_previous=method.asks_previous))
+            tx, apply, blocks = sides[side]
+            program = compile_update(tx, apply, tree, options, asks_previous=method.asks_previous, blocks=blocks)
+            built[side].append(program)
+    if not built["ours"][0].loops:
+        sides["ours"], built["ours"] = sides.pop("plain"), built.pop("plain")
 
     rng = np.random.default_rng(0)
     params = [jnp.asarray(rng.standard_normal(shape, np.float32), dtype) for shape in shapes]
@@ -180,57 +211,76 @@ def measure(name: str, shapes: Shapes, dtype: Any, rounds: int, options: dict, a
     given: Any = gradients
     if method.asks_previous:
         given = gradients, [g + jnp.asarray(rng.standard_normal(g.shape, np.float32), dtype) for g in gradients]
-    runs = {side: stepper(built[side][0], tx, params, given) for side, (tx, _) in sides.items()}
+    runs = {side: stepper(built[side][0], tx, params, given) for side, (tx, *_) in sides.items()}
     torch_runs = torch_steppers(*method.torch, params, gradients) if method.torch else {}
     times = machine.interleave(runs | torch_runs | {"probe": machine.bandwidth_probe(size)}, rounds)
 
     bytes_moved = method.moved * size * np.dtype(dtype).itemsize
     bound = [t * bytes_moved / (12 * size) for t in times["probe"]]
     totals = {side: [sum(p.compile_s) for p in programs] for side, programs in built.items()}
-    state = jax.eval_shape(method.ours.init, tree)
-    twin = "twin" in sides
+
+    def side(kind: str) -> Side:
+        twin = "twin" in sides
+        return Side(
+            ms=1e3 * statistics.median(times[kind]),
+            of_twin=machine.quartiles(machine.ratios(times[kind], times["twin"])) if twin else None,
+            over_bound=statistics.median(machine.ratios(times[kind], bound)),
+            compile_s=tuple(map(statistics.median, zip(*(p.compile_s for p in built[kind]), strict=True))),
+            compile_of_twin=statistics.median(machine.ratios(totals[kind], totals["twin"])) if twin else None,
+            temporary=built[kind][0].temporary / (size * np.dtype(dtype).itemsize),
+        )
+
     return Result(
         method=name,
-        ours_ms=1e3 * statistics.median(times["ours"]),
-        twin_ms=1e3 * statistics.median(times["twin"]) if twin else None,
-        ratio=machine.quartiles(machine.ratios(times["ours"], times["twin"])) if twin else None,
+        ours=side("ours"),
+        plain=side("plain") if "plain" in sides else None,
+        twin_ms=1e3 * statistics.median(times["twin"]) if "twin" in sides else None,
         torch_ms=tuple(1e3 * statistics.median(times[kind]) for kind in torch_runs),
-        bound_ms=1e3 * statistics.median(bound),
-        over_bound=statistics.median(machine.ratios(times["ours"], bound)),
-        compile_s=tuple(map(statistics.median, zip(*(p.compile_s for p in built["ours"]), strict=True))),
-        compile_ratio=statistics.median(machine.ratios(totals["ours"], totals["twin"])) if twin else None,
-        state_bytes=sum(s.size * s.dtype.itemsize for s in jax.tree.leaves(state)) / size,
-        temporary=built["ours"][0].temporary / (size * np.dtype(dtype).itemsize),
+        state_bytes=sum(s.size * s.dtype.itemsize for s in jax.tree.leaves(jax.eval_shape(method.ours.init, tree)))
+        / size,
     )
 
 
 def cells(r: Result) -> list[str]:
-    """The result as text, one for each column of `HEADER`."""
-    ratio = "" if r.ratio is None else "{1:.3f} ({0:.2f}-{2:.2f})".format(*r.ratio)
+    """The result as text, one for each column of `HEADER`; `=` where `jit` alone is the same program."""
+
+    def plain(of: Callable[[Side], str]) -> str:
+        return "=" if r.plain is None else of(r.plain)
+
+    def number(x: float | None) -> str:
+        return "" if x is None else f"{x:.2f}"
+
+    def share(x: float) -> str:
+        return "0" if x < 5e-4 else f"{x:.3f}"
+
     return [
         r.method,
-        f"{r.ours_ms:.2f}",
-        "" if r.twin_ms is None else f"{r.twin_ms:.2f}",
-        ratio,
+        number(r.ours.ms),
+        plain(lambda side: number(side.ms)),
+        number(r.twin_ms),
+        "" if r.ours.of_twin is None else "{1:.3f} ({0:.2f}-{2:.2f})".format(*r.ours.of_twin),
+        plain(lambda side: "" if side.of_twin is None else f"{side.of_twin[1]:.3f}"),
         ", ".join(f"{ms:.1f}" for ms in r.torch_ms),
-        f"{r.bound_ms:.2f}",
-        f"{r.over_bound:.2f}",
-        f"{sum(r.compile_s):.2f} = " + " + ".join(f"{s:.2f}" for s in r.compile_s),
-        "" if r.compile_ratio is None else f"{r.compile_ratio:.2f}",
-        f"{r.state_bytes:.2f}",
-        f"{r.temporary:.3f}",
+        number(r.ours.over_bound),
+        plain(lambda side: number(side.over_bound)),
+        number(sum(r.ours.compile_s)),
+        number(r.ours.compile_of_twin),
+        plain(lambda side: number(side.compile_of_twin)),
+        f"{r.state_bytes:.3g}",
+        share(r.ours.temporary),
+        plain(lambda side: share(side.temporary)),
     ]
 
 
 def missed(r: Result) -> list[str]:
     """Which targets a result misses."""
-    out = []
-    if r.ratio and r.ratio[1] > STEP_TARGET:
-        out.append(f"{r.method}: an update takes {r.ratio[1]:.3f} of Optax's time")
-    if r.compile_ratio and r.compile_ratio > COMPILE_TARGET:
-        out.append(f"{r.method}: compiling takes {r.compile_ratio:.2f} of Optax's time")
-    if r.temporary > 0.01:
-        out.append(f"{r.method}: allocates {r.temporary:.2f} of the tree's size at every update")
+    out, plain = [], r.plain or r.ours
+    if r.ours.of_twin and r.ours.of_twin[1] > STEP_TARGET:
+        out.append(f"{r.method}: an update takes {r.ours.of_twin[1]:.3f} of Optax's time")
+    if plain.compile_of_twin and plain.compile_of_twin > COMPILE_TARGET:
+        out.append(f"{r.method}: compiling by `jit` takes {plain.compile_of_twin:.2f} of Optax's time")
+    if r.ours.temporary > 0.01:
+        out.append(f"{r.method}: allocates {r.ours.temporary:.2f} of the tree's size at every update")
     return out
 
 

@@ -5,10 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from compiling import AS_FOR_USERS
 
 import momentum_optax as mo
-from momentum_optax._compiled import compiler_options
 from momentum_optax.blocks import in_blocks, leaves
 from momentum_optax.catalog import CATALOG
 
