@@ -126,11 +126,11 @@ def is_elementwise(equation: JaxprEqn) -> bool:
     if equation.primitive is p.broadcast_in_dim_p:
         return len(equation.invars) == 1 and _is_few(equation.invars[0], output)
     known = equation.primitive in _CHEAP or equation.primitive in _DEAR or _is_barrier(equation)
-    return known and all(shape_of(v) in ((), shape_of(output)) or _is_few(v, output) for v in equation.invars)
+    return known and all(shape_of(v) == shape_of(output) or _is_few(v, output) for v in equation.invars)
 
 
 def _is_few(few: Any, many: Any) -> bool:
-    return FEW * math.prod(shape_of(few)) <= math.prod(shape_of(many))
+    return shape_of(few) == () or FEW * math.prod(shape_of(few)) <= math.prod(shape_of(many))
 
 
 def _is_barrier(equation: JaxprEqn) -> bool:
@@ -140,6 +140,11 @@ def _is_barrier(equation: JaxprEqn) -> bool:
 def is_dear(equation: JaxprEqn) -> bool:
     """Whether computing it twice takes longer than reading the result once more."""
     return equation.primitive in _DEAR
+
+
+def is_reshape(equation: JaxprEqn) -> bool:
+    """Whether it only sees the same numbers as another shape."""
+    return equation.primitive is p.reshape_p
 
 
 def is_sum(equation: JaxprEqn) -> bool:

@@ -1,13 +1,14 @@
 """Which leaves to compute in blocks."""
 
 import math
-import os
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 from jax.extend.core import Var
 
-from .equations import Equations, is_dear, is_elementwise, is_sum, is_written, shape_of
+from .._cores import cpu_count
+from .equations import Equations, is_dear, is_elementwise, is_reshape, is_sum, is_written, shape_of
 
 LEAST = 1 << 17
 """The least numbers of a leaf in blocks. Smaller ones stay in the processor's caches anyway."""
@@ -29,13 +30,17 @@ class Output(NamedTuple):
       place: the place of both.
       old: the argument.
       new: the result.
+      equations: the places of what it is computed of, number by number.
       back: whether later outputs read it where it is written, instead of computing it once more.
+      again: whether it computes what takes long, as an earlier output does: perhaps the same.
     """
 
     place: int
     old: Var
     new: Var
+    equations: list[int]
     back: bool
+    again: bool
 
 
 class Leaf(NamedTuple):
@@ -43,10 +48,8 @@ class Leaf(NamedTuple):
 
     Attributes:
       outputs: in the order in which they are computed.
-      equations: the places of what is computed number by number.
       arrays: what is read, of the same shape.
       few: what is read, too, of fewer numbers.
-      saved: arrays of which a later output needs the old block.
       after: numbers that are made before the loop of what it overwrites.
       plain: arrays that are read or written if each output is computed on its own.
       view: the shape as which the arrays are seen; blocks are parts of its first axis.
@@ -54,10 +57,8 @@ class Leaf(NamedTuple):
     """
 
     outputs: list[Output]
-    equations: list[int]
     arrays: set[Var]
     few: set[Var]
-    saved: set[Var]
     after: list[Var]
     plain: int
     view: tuple[int, ...]
@@ -86,7 +87,7 @@ def leaves(of: Equations, overwritten: int, *, every: bool) -> list[Leaf]:
     if not every:
         found = [leaf for leaf in found if leaf.plain * math.prod(leaf.view) >= SAVES * leaf.once]
         # Each loop has one core; without, XLA divides such a loop among as many as the root of their number.
-        share = sum(leaf.once for leaf in found) / math.ceil(math.sqrt(os.cpu_count() or 1))
+        share = sum(leaf.once for leaf in found) / math.ceil(math.sqrt(cpu_count()))
         found = [leaf for leaf in found if leaf.once <= share]
     while True:
         kept = [leaf for leaf in (_after(of, leaf, found) for leaf in found) if leaf is not None]
@@ -135,8 +136,7 @@ def _slice(of: Equations, variable: Var, known: Iterable[Var]) -> _Slice:
 
 def _together(of: Equations, overwritten: int) -> list[dict[int, _Slice]]:
     """Slices of results that read the same arrays, or what others overwrite, by the results' places."""
-    needed = (of.steps[place] for place in of.behind(of.outputs))
-    written = {v for e in needed if not is_elementwise(e) and not is_sum(e) for v in e.invars if isinstance(v, Var)}
+    written = _written(of)
     groups: list[tuple[set[Var], dict[int, _Slice]]] = []
     for place, (old, new) in enumerate(zip(of.inputs[:overwritten], of.outputs, strict=False)):
         if not isinstance(new, Var) or new is old or (new in of.maker and new in written):
@@ -150,11 +150,31 @@ def _together(of: Equations, overwritten: int) -> list[dict[int, _Slice]]:
             touched |= group[0]
             slices |= group[1]
         groups.append((touched, slices))
-    return [slices for _, slices in groups]
+    within = {place for _, slices in groups for place in slices}
+    pairs = zip(of.inputs[:overwritten], of.outputs, strict=False)
+    others = {old for place, (old, new) in enumerate(pairs) if place not in within and new is not old}
+    return [slices for touched, slices in groups if touched.isdisjoint(others)]
+
+
+def _written(of: Equations) -> set[Var]:
+    """What is read by others than sums and what goes number by number."""
+    found = {v for v in of.outputs if isinstance(v, Var) and v in of.maker and is_reshape(of.steps[of.maker[v]])}
+    for place in sorted(of.behind(of.outputs), reverse=True):
+        equation = of.steps[place]
+        passes = is_elementwise(equation) or is_sum(equation)
+        if is_reshape(equation):
+            passes = equation.outvars[0] not in found
+        if not passes:
+            found.update(v for v in equation.invars if isinstance(v, Var))
+    return found
 
 
 def _kind(variable: Any) -> tuple[tuple[int, ...], Any]:
     return variable.aval.shape, variable.aval.dtype
+
+
+def _is_narrow(variable: Any) -> bool:
+    return jnp.issubdtype(variable.aval.dtype, jnp.inexact) and variable.aval.dtype.itemsize < 4
 
 
 def _leaf(of: Equations, slices: dict[int, _Slice]) -> Leaf | None:
@@ -162,7 +182,7 @@ def _leaf(of: Equations, slices: dict[int, _Slice]) -> Leaf | None:
     arrays, few = (set[Var]().union(*(getattr(s, name) for s in slices.values())) for name in ("arrays", "few"))
     if not all(is_written(v, of) for v in arrays):
         return None  # XLA would compute it where it is used
-    if any(_kind(v)[1].itemsize == 2 for v in (*arrays, *(of.outputs[place] for place in slices))):
+    if any(_is_narrow(v) for v in (*arrays, *(of.outputs[place] for place in slices))):
         return None  # XLA would make them float32, whole, before the loop and turn them back after it
     shape = shape_of(of.inputs[next(iter(slices))])
     if all(shape_of(v) == () for v in few):
@@ -174,30 +194,43 @@ def _leaf(of: Equations, slices: dict[int, _Slice]) -> Leaf | None:
     if not SMALLEST_BLOCK <= rows * row <= 8 * BLOCK:
         return None
     places = sorted(slices, key=lambda place: of.maker.get(of.outputs[place], -1))
-    outputs, saved = _ordered(of, places, arrays)
+    outputs = _ordered(of, places, arrays)
+    if outputs is None:
+        return None
     known, plain = {*arrays}, 0
     for output in outputs:
         plain += 1 + len(_slice(of, output.new, known).arrays)
         known.add(output.new)
-    equations = sorted(set[int]().union(*(s.equations for s in slices.values())))
-    return Leaf(outputs, equations, arrays, few, saved, [], plain, view, rows)
+    return Leaf(outputs, arrays, few, [], plain, view, rows)
 
 
-def _ordered(of: Equations, places: list[int], arrays: set[Var]) -> tuple[list[Output], set[Var]]:
-    """The results in these places, in this order, and the arguments whose blocks are needed after they are overwritten.
+def _ordered(of: Equations, places: list[int], arrays: set[Var]) -> list[Output] | None:
+    """The results in these places, in this order; `None` if one needs what another has overwritten by then.
 
     Each is in the end a loop of its own over a block, which overwrites it at once. What is computed again for another
     output must not need what is overwritten by then: it is read where it was written.
     """
     outputs: list[Output] = []
-    saved: set[Var] = set()
+    dear_before = False
     for i, place in enumerate(places):
-        alone = _slice(of, of.outputs[place], {*arrays, *(output.new for output in outputs if output.back)})
+        back = [output for output in outputs if output.back]
+        alone = _slice(of, of.outputs[place], {*arrays, *(output.new for output in back)})
+        if not alone.arrays.isdisjoint(output.old for output in back):
+            return None
         dear = any(is_dear(of.steps[at]) for at in alone.equations)
         waits = not alone.arrays.isdisjoint(of.inputs[later] for later in places[i + 1 :])
-        saved |= alone.arrays & {output.old for output in outputs if output.back}
-        outputs.append(Output(place, of.inputs[place], of.outputs[place], dear or waits))
-    return outputs, saved
+        outputs.append(
+            Output(
+                place,
+                old=of.inputs[place],
+                new=of.outputs[place],
+                equations=sorted(alone.equations),
+                back=dear or waits,
+                again=dear and dear_before,
+            )
+        )
+        dear_before |= dear
+    return outputs
 
 
 def _after(of: Equations, leaf: Leaf, found: list[Leaf]) -> Leaf | None:
@@ -213,7 +246,7 @@ def _after(of: Equations, leaf: Leaf, found: list[Leaf]) -> Leaf | None:
             continue
         if is_sum(equation) and all(shape_of(v) == () for v in equation.outvars):
             after += equation.outvars
-        elif is_elementwise(equation) and results.isdisjoint(equation.outvars):
+        elif (is_elementwise(equation) or is_reshape(equation)) and results.isdisjoint(equation.outvars):
             old.update(equation.outvars)
         else:
             return None

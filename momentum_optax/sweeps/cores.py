@@ -1,13 +1,10 @@
-"""The cores of the CPU."""
+"""Each core of the CPU as a device."""
 
 import os
 
 import jax
 
-
-def cpu_count() -> int:
-    """How many CPU cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+from .._cores import cpu_count
 
 
 def use_all_cores() -> None:
