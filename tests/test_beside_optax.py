@@ -15,6 +15,7 @@ import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 import momentum_optax as mo
+from momentum_optax.blocks import in_blocks
 from momentum_optax.catalog import CATALOG
 
 SEEN = importlib.metadata.version("optax") == "0.2.8"
@@ -229,6 +230,18 @@ def test_counts_in_the_state():
 
     assert scalars(mo.heavy_ball(0.1)) == 2
     assert scalars(optax.sgd(0.1, 0.9)) == 0
+
+
+def test_large_leaves_in_blocks(small_blocks):
+    params = [jax.ShapeDtypeStruct((16, 12), jnp.float32)] * 16
+    for tx in (optax.adam(0.1), mo.adam(0.1)):
+
+        def update(params, state, gradients, tx=tx):
+            updates, state = tx.update(gradients, state, params)
+            return mo.apply_updates(params, updates), state
+
+        traced = str(jax.make_jaxpr(in_blocks(update, 2))(params, jax.eval_shape(tx.init, params), params))
+        assert traced.count("while[") == 16
 
 
 def test_schedules_are_tried_at_construction():

@@ -45,10 +45,10 @@ class Equations(NamedTuple):
     outputs: list[Any]
     maker: dict[Var, int]
 
-    def behind(self, variables: Iterable[Any]) -> set[int]:
-        """The places of the equations that must be computed for these."""
-        found: set[int] = set()
-        wanted = list(variables)
+    def behind(self, variables: Iterable[Any], *, effects: bool = False) -> set[int]:
+        """The places of the equations that must be computed for these; and for what is printed or called, if asked."""
+        found = {place for place, equation in enumerate(self.steps) if effects and equation.effects}
+        wanted = [*variables, *(v for place in found for v in self.steps[place].invars)]
         while wanted:
             place = self.maker.get(v) if isinstance(v := wanted.pop(), Var) else None
             if place is not None and place not in found:

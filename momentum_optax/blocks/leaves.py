@@ -98,7 +98,7 @@ def leaves(of: Equations, overwritten: int, *, every: bool) -> list[Leaf]:
 
 def apart(of: Equations, found: list[Leaf]) -> set[int]:
     """The places of the equations that are not computed in blocks."""
-    return of.behind([*others(of, found).values(), *(v for leaf in found for v in leaf.read)])
+    return of.behind([*others(of, found).values(), *(v for leaf in found for v in leaf.read)], effects=True)
 
 
 def others(of: Equations, found: list[Leaf]) -> dict[int, Any]:
@@ -159,7 +159,7 @@ def _together(of: Equations, overwritten: int) -> list[dict[int, _Slice]]:
 def _written(of: Equations) -> set[Var]:
     """What is read by others than sums and what goes number by number."""
     found = {v for v in of.outputs if isinstance(v, Var) and v in of.maker and is_reshape(of.steps[of.maker[v]])}
-    for place in sorted(of.behind(of.outputs), reverse=True):
+    for place in sorted(of.behind(of.outputs, effects=True), reverse=True):
         equation = of.steps[place]
         passes = is_elementwise(equation) or is_sum(equation)
         if is_reshape(equation):

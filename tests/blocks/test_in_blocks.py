@@ -88,6 +88,20 @@ def test_nothing_large_is_kept_beside(name):
     assert compiled.memory_analysis().temp_size_in_bytes < allowed * 4 * 512 * 512
 
 
+def test_what_is_printed_or_called_still_is(small_blocks, capfd):
+    def function(p, m, g):
+        jax.debug.print("norm {}", jnp.round(jnp.sum(m * 0 + 2)))
+        called = jax.pure_callback(lambda x: x.sum(), jax.ShapeDtypeStruct((), jnp.float32), g)
+        return p - called, 0.9 * m + g
+
+    arguments = draw(0), draw(1), draw(2)
+    (p, m), end = jax.jit(in_blocks(function, 2, every=True))(*arguments)
+    jax.effects_barrier()
+    assert end > 0 and "norm 384" in capfd.readouterr().out
+    np.testing.assert_allclose(p, arguments[0] - arguments[2].sum(), rtol=1e-5)
+    np.testing.assert_allclose(m, np.float32(0.9) * arguments[1] + arguments[2], rtol=1e-5)
+
+
 @pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16, jnp.int32, jnp.bool_, jnp.float8_e4m3fn])
 def test_narrow_numbers_are_left_to_xla_for_it_would_widen_whole_arrays(dtype, small_blocks):
     x = jnp.asarray(draw(0) > 0, dtype)
