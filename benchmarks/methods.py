@@ -89,3 +89,18 @@ METHODS = {
     ),
     "compat.torch_sgd": Method(mo.compat.torch_sgd(LR, 0.9, dampening=0.5), 5),
 }  # fmt: skip
+
+ADAM = mo.adam(LR)
+# Each array that the wrapper or Adam must read or write counts once, though some must be read before all else: for the
+# share of a leaf that agrees, an angle, an inner product.
+AROUND_ADAM = {
+    "cautious(adam)": Method(mo.cautious(ADAM), 7),
+    "ema_nesterov(adam)": Method(mo.ema_nesterov(ADAM), 9),
+    "orthogonal_to_params(adam)": Method(mo.orthogonal_to_params(ADAM), 7),
+    "outer_momentum(adam)": Method(mo.outer_momentum(ADAM, 5), 11),
+    "restart_when(adam)": Method(mo.wrappers.restart_when(ADAM, "gradient"), 7),
+    "schedule_free(adam)": Method(mo.schedule_free(mo.adam(1.0, b1=0.0), LR), 7),
+    "skip_spikes(adam)": Method(mo.wrappers.skip_spikes(ADAM), 7),
+    "torque_aware(adam)": Method(mo.torque_aware(ADAM), 7),
+    "track(adam)": Method(mo.track(ADAM), 7),
+}

@@ -1,6 +1,6 @@
 """Times one donated update: ours, Optax's, torch's, and what the memory of the machine allows.
 
-    python benchmarks/step_time.py [--quick] [--tree leaf] [--method heavy_ball] [--rounds 21] [--markdown]
+    python benchmarks/step_time.py [--quick] [--tree leaf] [--method heavy_ball] [--wrappers] [--rounds 21] [--markdown]
 
 One update is `tx.update` and `apply_updates` in one compiled program that may use up the params and the state; the
 gradient is given. Ours is what `make_update` compiles, with large leaves in blocks; the same by `jit` alone, with the
@@ -29,7 +29,7 @@ import jax.numpy as jnp
 import machine
 import numpy as np
 import optax
-from methods import LR, METHODS
+from methods import AROUND_ADAM, LR, METHODS
 
 import momentum_optax as mo
 from momentum_optax._compiled import compiler_options
@@ -188,7 +188,7 @@ HEADER = {  # and the widths of the columns
 
 def measure(name: str, shapes: Shapes, dtype: Any, rounds: int, options: dict, again: float) -> Result:
     """Measures one method on one tree; compiles it again, and the others in turns, for `again` seconds."""
-    method = METHODS[name]
+    method = (METHODS | AROUND_ADAM)[name]
     tree = [jax.ShapeDtypeStruct(shape, dtype) for shape in shapes]
     sides: dict[str, tuple[Any, Callable[..., Any], bool]] = {"ours": (method.ours, mo.apply_updates, True)}
     sides["plain"] = method.ours, mo.apply_updates, False
@@ -290,6 +290,7 @@ def main() -> None:
     add("--quick", action="store_true", help="smaller trees, fewer rounds; under a minute")
     add("--tree", action="append", choices=TREES, help="only this tree; may be repeated")
     add("--method", action="append", choices=METHODS, help="only this method; may be repeated")
+    add("--wrappers", action="store_true", help="wrappers around Adam instead of methods")
     add("--rounds", type=int, help="timed rounds (21, or 7 with --quick)")
     add("--compile-seconds", type=float, help="how long each is compiled again and again (10, or 0 with --quick)")
     add("--dtype", default="float32", choices=["float32", "bfloat16"], help="of params and gradients")
@@ -311,7 +312,7 @@ def main() -> None:
         if chosen.markdown:
             print("|" + "---|" * len(HEADER))
         misses = []
-        for name in chosen.method or METHODS:
+        for name in AROUND_ADAM if chosen.wrappers else chosen.method or METHODS:
             result = measure(name, shapes, chosen.dtype, rounds, options, again)
             misses += missed(result)
             print(machine.row(cells(result), widths), flush=True)
