@@ -18,7 +18,12 @@ def compiler_options() -> dict[str, Any]:
 
 
 def compiled(
-    function: Callable[..., Any], *, donate: bool, blocks: bool | None = False, static: tuple[int, ...] = ()
+    function: Callable[..., Any],
+    *,
+    donate: bool,
+    blocks: bool | None = False,
+    keep_unused: bool = False,
+    static: tuple[int, ...] = (),
 ) -> Callable[..., Any]:
     """The function as one compiled program; inside `jit`, `scan` or `vmap` a part of that one.
 
@@ -27,6 +32,8 @@ def compiled(
       donate: whether the memory of the params and the state that go in may be used for those that come out.
       blocks: whether large leaves are computed in blocks; `None` for those that are faster so. Only on one CPU device,
         and with `donate`.
+      keep_unused: whether memory that is only overwritten is used too, or it would be found anew each time; whatever
+        else is not used must be there then.
       static: places of arguments that are no arrays.
     """
     in_one = donate and blocks is not False and jax.default_backend() == "cpu" and jax.device_count() == 1
@@ -34,7 +41,7 @@ def compiled(
         in_blocks(function, 2, every=bool(blocks)) if in_one else function,
         static_argnums=static,
         donate_argnums=(0, 1) if donate else (),
-        keep_unused=donate,  # or the memory of what is only overwritten would be found anew each time
+        keep_unused=keep_unused,
         compiler_options=compiler_options(),
     )
 
@@ -43,21 +50,21 @@ def compiled(
         if any(isinstance(x, Tracer) for x in jax.tree.leaves((params, state, others))):
             return function(params, state, *others)
         if donate:
-            params, state = _without_repetition((params, state))
+            params, state = _without_repetition((params, state), others)
         results = program(params, state, *others)
         return results[0] if in_one else results
 
     return call
 
 
-def _without_repetition(tree: Any) -> Any:
-    """The tree with a copy of every array that it holds before: no memory can be donated twice."""
-    seen: set[int] = set()
+def _without_repetition(donated: Any, others: Any) -> Any:
+    """The donated tree with a copy of every array that is there before, or elsewhere: memory is donated only once."""
+    seen = {id(x) for x in jax.tree.leaves(others)}
 
     def leaf(x):
-        if id(x) in seen:
+        if isinstance(x, jax.Array) and id(x) in seen:
             return jnp.copy(x)
         seen.add(id(x))
         return x
 
-    return jax.tree.map(leaf, tree)
+    return jax.tree.map(leaf, donated)

@@ -18,18 +18,20 @@ def make_update(tx: optax.GradientTransformation, *, donate: bool = True, blocks
     that program. (`make_step` computes the gradient, too.) The memory of the params and the state that go in is used
     for those that come out; do not touch the old ones afterwards (or turn it off with `donate=False`).
 
-    On a CPU, large float32 leaves are updated in blocks: XLA alone would go through memory once for each array that
-    comes out, and a method with several memories, or a wrapper that uses an update twice, would read the same arrays
-    again and again or keep one more. In blocks an update of Adam or RMSProp takes three quarters of the time, one by
-    `outer_momentum` half, without an array beside (benchmarks/RESULTS.md); compiling takes about twice as long.
+    On a CPU, large leaves are updated in blocks: XLA alone would go through memory once for each array that comes out,
+    and a method with several memories, or a wrapper that uses an update twice, would read the same arrays again and
+    again or keep one more. In blocks an update of Adam or RMSProp takes three quarters of the time, one by
+    `outer_momentum(adam)` less than half, without an array beside (benchmarks/RESULTS.md); tracing and compiling take
+    two to three times as long.
 
     Args:
       tx: any Optax transformation.
       donate: whether the update may use up the params and the state it is given.
-      blocks: `True` for all leaves of 131,072 numbers and more, `False` for none, `None` for those that are faster so:
-        where arrays are read several times, and no leaf is so large that one core works on it while others wait.
-        Without effect with `donate=False`, with 16-bit numbers, on several devices, on GPUs and TPUs, and inside other
-        programs.
+      blocks: `None` for leaves of 131,072 numbers and more that are faster so: where arrays are read several times, and
+        no leaf is so large that one core works on it while others wait. `True` for all of that size, `False` for none.
+        Left to XLA are leaves that cannot be cut into blocks of about 8,000, that hold 16-bit numbers, whose update
+        moves numbers from place to place, or whose params and memories each need the other's old values. Without effect
+        with `donate=False`, on several devices, on GPUs and TPUs, and inside other programs.
 
     Returns:
       `update(params, state, gradients, **extra) -> (params, state)`, with `state = tx.init(params)`; what is passed by
@@ -50,7 +52,7 @@ def make_update(tx: optax.GradientTransformation, *, donate: bool = True, blocks
     """
     if not hasattr(tx, "update"):
         raise TypeError(f"tx must be a gradient transformation; got {tx!r}.")
-    if blocks not in (True, False, None):
+    if not (blocks is None or isinstance(blocks, bool)):
         raise TypeError(f"blocks must be True, False or None; got {blocks!r}.")
     tx_update = optax.with_extra_args_support(tx).update
 
@@ -58,7 +60,7 @@ def make_update(tx: optax.GradientTransformation, *, donate: bool = True, blocks
         updates, state = tx_update(gradients, state, params, **extra)
         return apply_updates(params, updates), state
 
-    call = compiled(compute, donate=donate, blocks=blocks)
+    call = compiled(compute, donate=donate, blocks=blocks, keep_unused=True)
 
     def update(params, state, gradients, **extra):
         return call(params, state, gradients, extra)

@@ -128,6 +128,19 @@ def test_the_gradient_is_taken_where_the_method_wants_it(wrap):
     assert np.max(np.abs(at_the_params["w"] - params["w"])) > 1e-3
 
 
+def test_a_batch_may_hold_the_params_and_what_nobody_uses():
+    tx, params = mo.heavy_ball(0.1), {"w": jnp.ones((3, 2)), "b": jnp.zeros((1, 2))}
+    gone = jnp.ones(3)
+    gone.delete()
+    batch = {"xy": (X, Y), "start": params, "gone": gone}
+    pulled = lambda p, batch: loss_fn(p, batch["xy"]) + jnp.sum((p["w"] - batch["start"]["w"]) ** 2)  # noqa: E731
+    step = mo.make_step(pulled, tx)
+    _, _, metrics = step(params, tx.init(params), batch)
+    np.testing.assert_allclose(
+        metrics["loss"], loss_fn({"w": np.ones((3, 2)), "b": np.zeros((1, 2))}, (X, Y)), rtol=1e-6
+    )
+
+
 def test_params_and_state_are_used_up_unless_told_otherwise():
     tx = mo.heavy_ball(0.1)
     for donate in (True, False):

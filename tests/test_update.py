@@ -106,6 +106,14 @@ def test_an_array_may_be_there_twice(donate):
     np.testing.assert_allclose(params["b"], 1.0)
 
 
+def test_a_gradient_may_be_the_params():
+    """As that of half their squared length is."""
+    tx, params = mo.heavy_ball(0.1), draw(0)
+    expected = jax.tree.map(lambda p: 0.9 * np.asarray(p), params)
+    params, _ = mo.make_update(tx)(params, tx.init(params), params)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), params, expected)
+
+
 def test_what_a_method_asks_for_is_passed_by_keyword():
     tx = mo.storm(0.1)
     params, gradients, previous = draw(0), draw(1), draw(2)
@@ -159,3 +167,5 @@ def test_what_is_no_transformation_is_refused():
         mo.make_update(mo.heavy_ball)
     with pytest.raises(TypeError, match=r"blocks must be True, False or None; got 'some'\."):
         mo.make_update(mo.heavy_ball(0.1), blocks="some")
+    with pytest.raises(TypeError, match=r"blocks must be True, False or None; got 0\."):
+        mo.make_update(mo.heavy_ball(0.1), blocks=0)

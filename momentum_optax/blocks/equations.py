@@ -125,6 +125,8 @@ def is_elementwise(equation: JaxprEqn) -> bool:
     (output,) = equation.outvars
     if equation.primitive is p.broadcast_in_dim_p:
         return len(equation.invars) == 1 and _is_few(equation.invars[0], output)
+    if any(not isinstance(v, Var) and shape_of(v) != () for v in equation.invars):
+        return False  # a constant array, of which a block would have to be cut
     known = equation.primitive in _CHEAP or equation.primitive in _DEAR or _is_barrier(equation)
     return known and all(shape_of(v) == shape_of(output) or _is_few(v, output) for v in equation.invars)
 
@@ -148,9 +150,16 @@ def is_reshape(equation: JaxprEqn) -> bool:
 
 
 def is_sum(equation: JaxprEqn) -> bool:
-    """Whether it makes few numbers of many, without writing anything else to memory."""
+    """Whether it only makes few numbers of many, as sums and maxima do, without writing anything else to memory."""
     many = [v for v in equation.invars if shape_of(v) != ()]
-    return equation.primitive is not p.dot_general_p and all(_is_few(x, v) for x in equation.outvars for v in many)
+    if equation.effects or equation.primitive is p.dot_general_p or not (many and equation.outvars):
+        return False
+    return all(_is_few(x, v) for x in equation.outvars for v in many)
+
+
+def is_plain_sum(equation: JaxprEqn) -> bool:
+    """Whether XLA hands it to a library, which on a CPU wants all that it is computed of as arrays in memory."""
+    return equation.primitive is p.reduce_sum_p
 
 
 def is_written(variable: Any, of: Equations) -> bool:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax.extend.core import Var
 
 from .._cores import cpu_count
-from .equations import Equations, is_dear, is_elementwise, is_reshape, is_sum, is_written, shape_of
+from .equations import Equations, is_dear, is_elementwise, is_plain_sum, is_reshape, is_sum, is_written, shape_of
 
 LEAST = 1 << 17
 """The least numbers of a leaf in blocks. Smaller ones stay in the processor's caches anyway."""
@@ -90,7 +90,10 @@ def leaves(of: Equations, overwritten: int, *, every: bool) -> list[Leaf]:
         share = sum(leaf.once for leaf in found) / math.ceil(math.sqrt(cpu_count()))
         found = [leaf for leaf in found if leaf.once <= share]
     while True:
-        kept = [leaf for leaf in (_after(of, leaf, found) for leaf in found) if leaf is not None]
+        rest, results = apart(of, found), {v for v in others(of, found).values() if isinstance(v, Var)}
+        again = _computed_again(of, rest)
+        kept = [_after(of, leaf, rest, results) for leaf in found if again.isdisjoint(o.new for o in leaf.outputs)]
+        kept = [leaf for leaf in kept if leaf is not None]
         if len(kept) == len(found):
             return kept
         found = kept
@@ -144,6 +147,8 @@ def _together(of: Equations, overwritten: int) -> list[dict[int, _Slice]]:
         if _kind(new) != _kind(old) or math.prod(shape_of(old)) < LEAST:
             continue
         slice = _slice(of, new, written)
+        if not slice.equations and new in of.maker:
+            continue  # the result of a branch or a loop would only be copied
         touched, slices = {old, *slice.arrays}, {place: slice}
         for group in [group for group in groups if group[0] & touched]:
             groups.remove(group)
@@ -152,8 +157,8 @@ def _together(of: Equations, overwritten: int) -> list[dict[int, _Slice]]:
         groups.append((touched, slices))
     within = {place for _, slices in groups for place in slices}
     pairs = zip(of.inputs[:overwritten], of.outputs, strict=False)
-    others = {old for place, (old, new) in enumerate(pairs) if place not in within and new is not old}
-    return [slices for touched, slices in groups if touched.isdisjoint(others)]
+    elsewhere = {old for place, (old, new) in enumerate(pairs) if place not in within and new is not old}
+    return [slices for touched, slices in groups if touched.isdisjoint(elsewhere)]
 
 
 def _written(of: Equations) -> set[Var]:
@@ -184,7 +189,9 @@ def _leaf(of: Equations, slices: dict[int, _Slice]) -> Leaf | None:
         return None  # XLA would compute it where it is used
     if any(_is_narrow(v) for v in (*arrays, *(of.outputs[place] for place in slices))):
         return None  # XLA would make them float32, whole, before the loop and turn them back after it
-    shape = shape_of(of.inputs[next(iter(slices))])
+    shape: tuple[int, ...] = shape_of(of.inputs[next(iter(slices))])
+    if len(shape) > 1 and shape[-1] == 1:
+        return None  # XLA takes it for transposed, and would copy it
     if all(shape_of(v) == () for v in few):
         row = next(n for n in range(min(BLOCK, math.prod(shape)), 0, -1) if math.prod(shape) % n == 0)
         view, rows = (math.prod(shape) // row, row), 1
@@ -233,15 +240,31 @@ def _ordered(of: Equations, places: list[int], arrays: set[Var]) -> list[Output]
     return outputs
 
 
-def _after(of: Equations, leaf: Leaf, found: list[Leaf]) -> Leaf | None:
+def _computed_again(of: Equations, rest: set[int]) -> set[Var]:
+    """What plain sums are computed of, number by number: results among it are not read, but computed once more."""
+    summed = {v for place in rest if is_plain_sum(of.steps[place]) for v in of.steps[place].invars}
+    wanted, found = [v for v in summed if isinstance(v, Var)], set[Var]()
+    while wanted:
+        v = wanted.pop()
+        if v not in found and v in of.maker and is_elementwise(of.steps[of.maker[v]]):
+            found.add(v)
+            wanted += [x for x in of.steps[of.maker[v]].invars if isinstance(x, Var)]
+    return found
+
+
+def _after(of: Equations, leaf: Leaf, rest: set[int], results: set[Var]) -> Leaf | None:
     """The leaf, told what to wait for; `None` if others than sums read what it overwrites, and need not come first.
 
     XLA does not see that they could, and would keep a copy.
+
+    Args:
+      of: what the function computes.
+      leaf: one of its leaves.
+      rest: the places of what is not computed in blocks.
+      results: those of the function that are among it.
     """
-    rest = apart(of, found) - of.behind([*leaf.arrays, *leaf.few])
-    results = {v for v in others(of, found).values() if isinstance(v, Var)}
     old, after = {output.old for output in leaf.outputs}, []
-    for equation in (of.steps[place] for place in sorted(rest)):
+    for equation in (of.steps[place] for place in sorted(rest - of.behind([*leaf.arrays, *leaf.few]))):
         if old.isdisjoint(v for v in equation.invars if isinstance(v, Var)):
             continue
         if is_sum(equation) and all(shape_of(v) == () for v in equation.outvars):

@@ -58,8 +58,10 @@ def loop(of: Equations, leaf: Leaf, values: dict[Var, jax.Array]) -> tuple[dict[
     # beforehand, and used in the end.
     start, more = jax.lax.optimization_barrier(([jnp.int32(0)] * (1 + counters[-1]), jnp.bool_(True)))
     for v in leaf.after:
-        x = values[v].astype(jnp.float32)
+        x = values[v] if jnp.issubdtype(values[v].dtype, jnp.inexact) else values[v].astype(jnp.float32)
         start[0] += ((x != x) & (x == x)).astype(jnp.int32)  # nothing, which XLA does not know
     old = [values[v].reshape(leaf.view) for v in carried]
     end, more, new = jax.lax.while_loop(lambda carry: carry[1], body, (start, more, old))
-    return {output.place: x.reshape(shape) for output, x in zip(leaf.outputs, new, strict=True)}, sum(end) + more
+    return {output.place: x.reshape(shape) for output, x in zip(leaf.outputs, new, strict=True)}, sum(
+        end
+    ) + more.astype(jnp.int32)

@@ -59,6 +59,9 @@ CASES = {
     "two that read one another": (lambda p, m, g: (p + m, m - p * g, ()), 0),
     "two that change places": (lambda p, m, g: (m, p, ()), 0),
     "the old one after a quotient": (lambda p, m, g: (p - (m / (1 + g * g) - m), m / (1 + g * g), ()), 0),
+    "a sum of the new one": (lambda p, m, g: (p - m / jnp.sum(0.9 * m + g), 0.9 * m + g, ()), 0),
+    "a branch": (lambda p, m, g: jax.lax.cond(g[0, 0] > 0, lambda: (p - m, m + g, ()), lambda: (p, m, ())), 0),
+    "an array that is called back": (lambda p, m, g: (p - m, 0.9 * m + g, jax.debug.callback(abs, p)), 0),
     "half as many bits": (lambda p, m, g: (p - m.astype(jnp.bfloat16), 0.9 * m + g, ()), 1),
 }
 
@@ -117,6 +120,36 @@ def test_leaves_that_are_small_or_no_multiple_of_a_block_are_left_to_xla(size, s
     results, end = jax.jit(in_blocks(lambda p, m: (p - m, 0.9 * m), 2, every=True))(x, x)
     assert end == (0 if size < 128 or size == 8209 else size // 31)
     np.testing.assert_allclose(results[1], np.float32(0.9) * x, rtol=1e-6)
+
+
+def test_a_column_is_left_to_xla_for_it_would_copy_it(small_blocks):
+    x = draw(0, (512, 1))
+    results, end = jax.jit(in_blocks(lambda p, m: (p - m, 0.9 * m), 2, every=True))(x, x)
+    assert end == 0
+    np.testing.assert_allclose(results[1], np.float32(0.9) * x, rtol=1e-6)
+
+
+def test_strict_promotion(small_blocks):
+    def function(p, m, g):
+        return p - m * g, m + g, jnp.sum(p * m), jnp.sum(p > m)
+
+    with jax.numpy_dtype_promotion("strict"):
+        results, end = jax.jit(in_blocks(function, 2, every=True))(draw(0), draw(1), draw(2))
+        assert end > 0
+        for x, y in zip(results, function(draw(0), draw(1), draw(2)), strict=True):
+            np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-6)
+
+
+def test_complex_numbers_counts_and_flags(small_blocks):
+    def function(p, m, count, done, g):
+        sums = jnp.sum(p * m), jnp.max(count), jnp.any(done)
+        return p - m * g, 0.5 * m + g, count + 1, done | (count > 3), sums
+
+    complexes = [(draw(i) + 1j * draw(i + 1)).astype(np.complex64) for i in (0, 2)]
+    arguments = *complexes, np.arange(192, dtype=np.int32).reshape(SHAPE), draw(0) > 1, draw(3)
+    results, end = jax.jit(in_blocks(function, 4, every=True))(*arguments)
+    assert end > 0
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-5), results, function(*arguments))
 
 
 def test_large_leaves_are_in_blocks_where_that_saves_reading():
