@@ -190,7 +190,7 @@ def _leaf(of: Equations, slices: dict[int, _Slice]) -> Leaf | None:
     if any(_is_narrow(v) for v in (*arrays, *(of.outputs[place] for place in slices))):
         return None  # XLA would make them float32, whole, before the loop and turn them back after it
     shape: tuple[int, ...] = shape_of(of.inputs[next(iter(slices))])
-    if len(shape) > 1 and shape[-1] == 1:
+    if shape[-1:] == (1,):
         return None  # XLA takes it for transposed, and would copy it
     if all(shape_of(v) == () for v in few):
         row = next(n for n in range(min(BLOCK, math.prod(shape)), 0, -1) if math.prod(shape) % n == 0)
