@@ -50,9 +50,9 @@ def test_every_lane_equals_a_single_run_stepped_from_python():
                 losses.append(float(loss))
             logits = problem.apply(params, data.test_inputs)
             final = {name: values[p, seed, -1] for name, values in result.metrics.items()}
-            np.testing.assert_allclose(final["test_loss"], cross_entropy(logits, data.test_targets).mean(), 1e-5)
+            np.testing.assert_allclose(final["test_loss"], cross_entropy(logits, data.test_targets).mean(), 5e-5)
             np.testing.assert_allclose(final["test_accuracy"], (logits.argmax(-1) == data.test_targets).mean(), 1e-6)
-            np.testing.assert_allclose(final["train_loss"], np.mean(losses[20:]), 1e-5)
+            np.testing.assert_allclose(final["train_loss"], np.mean(losses[20:]), 5e-5)
 
 
 def test_runs_differ_where_they_should():
