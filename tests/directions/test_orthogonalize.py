@@ -68,8 +68,8 @@ def test_the_gram_form_in_float32_is_as_good_as_the_plain_one(coefficients, step
             )
             for gram in (False, True)
         }
-        # Of what is far below the largest, 8 steps grow rounding errors, which are others on other processors: 0.0039 was
-        # seen without AVX-512, less than half of that with it.
+        # Of what is far below the largest, 8 steps grow rounding errors, which are others on other processors: 0.0039
+        # was seen on one, less than 0.0027 on another.
         assert error[True] <= 4 * error[False] + (worse if steps > 8 else 6e-3 if worse == 1.0 else worse), error
         assert np.isfinite(error[True])
 
