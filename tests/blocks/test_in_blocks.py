@@ -185,6 +185,14 @@ def test_loops_share_no_memory_or_they_could_not_run_side_by_side():
     assert temporary(20) - temporary(10) >= 10 * 2 * 64
 
 
+def test_what_two_outputs_need_is_not_kept_in_memory_that_loops_would_share():
+    function, _ = CASES["a quotient that both need"]
+    x = jax.ShapeDtypeStruct((leaves.LEAST,), jnp.float32)
+    jitted = jax.jit(in_blocks(function, 2, every=True), donate_argnums=(0, 1))
+    compiled = jitted.lower(x, x, x).compile(AS_FOR_USERS | compiler_options())
+    assert compiled.memory_analysis().temp_size_in_bytes < 4 * leaves.BLOCK
+
+
 def random_function(seed):
     """Some results of sums, products, quotients, selections and norms of the arguments and one another."""
     rng = np.random.default_rng(seed)
