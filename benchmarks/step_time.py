@@ -16,9 +16,7 @@ minutes of it for each method.
 
 import argparse
 import gc
-import inspect
 import math
-import os
 import statistics
 import time
 from collections.abc import Callable
@@ -29,7 +27,8 @@ import jax.numpy as jnp
 import machine
 import numpy as np
 import optax
-from methods import AROUND_ADAM, LR, METHODS
+from methods import AROUND_ADAM, METHODS
+from torch_updates import torch_steppers
 
 import momentum_optax as mo
 from momentum_optax._compiled import compiler_options
@@ -127,29 +126,6 @@ def stepper(program: Program, tx: Any, params: Any, gradients: Any) -> Callable[
         now = jax.block_until_ready(program.call(*now, gradients))
 
     return run
-
-
-def torch_steppers(name: str, arguments: dict[str, Any], params: Any, gradients: Any) -> dict[str, Callable]:
-    """The same for torch's three implementations, or nothing where torch is not installed."""
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # or torch's idle threads spin into the next one's time
-    try:
-        import torch
-    except ImportError:
-        return {}
-
-    def copies(tree):
-        return [torch.from_numpy(np.array(x, np.float32)).to(getattr(torch, x.dtype.name)) for x in tree]
-
-    shared, runs, optimizer = copies(gradients), {}, getattr(torch.optim, name)
-    kinds = {"plain": {"foreach": False}, "foreach": {"foreach": True}, "fused": {"fused": True}}
-    for kind, flag in kinds.items():
-        if not flag.keys() <= inspect.signature(optimizer).parameters.keys():
-            continue  # not every optimizer is fused
-        leaves = copies(params)
-        for leaf, gradient in zip(leaves, shared, strict=True):
-            leaf.requires_grad_().grad = gradient
-        runs[f"torch {kind}"] = optimizer(leaves, lr=LR, **arguments, **flag).step
-    return runs
 
 
 class Side(NamedTuple):
