@@ -14,19 +14,19 @@ UNTIMED |= {"compat.keras_sgd", "compat.keras_nadam", "compat.keras_rmsprop"}
 UNTIMED |= {"muon", "normuon", "scion"}  # benchmarks/muon.py
 
 
-def timed() -> list[str]:
-    """The names of the rows of `methods.METHODS`, which only its own folder can import."""
+def timed(table: str = "METHODS") -> list[str]:
+    """The names of the rows of a table of `methods`, which only its own folder can import."""
     for node in ast.parse((BENCHMARKS / "methods.py").read_text()).body:
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "METHODS":
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == table:
             assert isinstance(node.value, ast.Dict)
             return [ast.literal_eval(key) for key in node.value.keys]
-    raise AssertionError("benchmarks/methods.py has no METHODS")
+    raise AssertionError(f"benchmarks/methods.py has no {table}")
 
 
-def tables() -> list[str]:
-    """The sections on one update, of which all but the one on small leaves measure every method."""
+def tables() -> dict[str, str]:
+    """The sections on one update by their first words, but for the one on small leaves, where one method is measured."""
     sections = re.split(r"^### ", PAGE.split("\n## ")[1], flags=re.MULTILINE)[1:]
-    return [text for text in sections if "|---" in text and "2,000 leaves" not in text.splitlines()[0]]
+    return {text.split(",")[0]: text for text in sections if "|---" in text and "2,000 leaves" not in text.splitlines()[0]}
 
 
 def test_every_optimizer_is_timed():
@@ -35,18 +35,22 @@ def test_every_optimizer_is_timed():
 
 
 def test_every_table_has_a_row_for_every_method_that_is_timed():
-    assert len(tables()) == 2
-    for table in tables():
-        assert re.findall(r"^\| ([a-z][^|]*?) \|", table, re.MULTILINE)[1:] == timed(), table.splitlines()[0]
+    assert len(tables()) == 3
+    for title, table in tables().items():
+        rows = timed("AROUND_ADAM" if title == "Wrappers around Adam" else "METHODS")
+        assert re.findall(r"^\| ([a-z][^|]*?) \|", table, re.MULTILINE)[1:] == rows, title
 
 
 def test_every_row_has_numbers():
-    for table in tables():
-        for line in table.splitlines():
-            if line.startswith("| ") and not line.startswith("| method"):
-                cells = [cell.strip() for cell in line.strip("|").split("|")]
-                for column in (1, 5, 6, 8, 9):  # ours, x bound, compile s, state bytes, temporary
-                    assert re.fullmatch(r"[\d.]+", cells[column]), f"{cells[0]}: {cells[column]!r}"
+    for table in tables().values():
+        header, _, *rows = (line for line in table.splitlines() if line.startswith("|"))
+        names = [name.strip() for name in header.strip("|").split("|")]
+        for row in rows:
+            cells = dict(zip(names, (cell.strip() for cell in row.strip("|").split("|")), strict=True))
+            for name in ("ours ms", "x bound", "compile s", "state bytes a param", "temporary / tree"):
+                assert re.fullmatch(r"[\d.]+", cells[name]), f"{cells['method']}: {name} is {cells[name]!r}"
+            for name in ("jit ms", "jit x bound", "jit temporary"):
+                assert re.fullmatch(r"[\d.]+|=", cells[name]), f"{cells['method']}: {name} is {cells[name]!r}"
 
 
 def test_nothing_is_left_to_be_filled_in():
