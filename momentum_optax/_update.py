@@ -22,13 +22,14 @@ def make_update(tx: optax.GradientTransformation, *, donate: bool = True, blocks
     and a method with several memories, or a wrapper that uses an update twice, would read the same arrays again and
     again or keep one more. In blocks an update of Adam or RMSProp takes three quarters of the time, one by
     `outer_momentum(adam)` less than half, without an array beside (benchmarks/RESULTS.md); tracing and compiling take
-    two to three times as long.
+    two to three times as long, more with hundreds of large leaves.
 
     Args:
       tx: any Optax transformation.
       donate: whether the update may use up the params and the state it is given.
       blocks: `None` for leaves of 131,072 numbers and more that are faster so: where arrays are read several times, and
-        no leaf is so large that one core works on it while others wait. `True` for all of that size, `False` for none.
+        no leaf is so large that one core works on it while others wait; of more than 256 such leaves for the largest,
+        for compiling takes longer and longer. `True` for all of 131,072 numbers and more, `False` for none.
         Left to XLA are leaves that cannot be cut into blocks of about 8,000, that hold 16-bit numbers, whose update
         moves numbers from place to place, or whose params and memories each need the other's old values. Without effect
         with `donate=False`, on several devices, on GPUs and TPUs, and inside other programs.

@@ -166,9 +166,10 @@ def test_the_race_is_ranked_by_the_loss_on_unseen_data(race, capsys):
     assert list(losses.values()) == sorted(losses.values())
 
 
-def test_compiling_is_compared_with_optax(capsys):
+@pytest.mark.parametrize("large", [False, True])
+def test_compiling_is_compared_with_optax(large):
     growth = importlib.import_module("compile_growth")
-    cells = growth.measure("heavy_ball", leaves=3, sizes=2, compiles=1)
+    cells = growth.measure("heavy_ball", leaves=3, sizes=2, compiles=1, large=large)
     assert cells[:3] == ["heavy_ball", "3", "2"]
     assert float(cells[-1]) > 0
 

@@ -22,7 +22,8 @@ def in_blocks(function: Callable[..., Any], overwritten: int, *, every: bool = F
     Args:
       function: of trees of arrays, that gives a tuple; results take the places of as many arguments, in order.
       overwritten: how many: so many of the first arguments are donated, and come out first.
-      every: also leaves for which it saves little, or that are so large that one core works while others wait.
+      every: also leaves for which it saves little, or that are so large that one core works while others wait, and
+        however many there are.
 
     Returns:
       A function that gives what the function gives, and an integer that must come out of the compiled program, too:

@@ -22,6 +22,9 @@ SMALLEST_BLOCK = 1 << 10
 SAVES = 1.1
 """How many times as much XLA must read and write of a leaf on its own: for less, compiling does not pay."""
 
+MOST = 256
+"""The most leaves in blocks, for the time in which XLA compiles loops grows with the square of their number."""
+
 
 class Output(NamedTuple):
     """A result that takes the place of an argument.
@@ -81,7 +84,7 @@ def leaves(of: Equations, overwritten: int, *, every: bool) -> list[Leaf]:
     Args:
       of: what the function computes.
       overwritten: so many results take the places of as many arguments.
-      every: those, too, that save little or would keep the other cores waiting.
+      every: those, too, that save little or would keep the other cores waiting, and however many there are.
     """
     found = [leaf for slices in _together(of, overwritten) if (leaf := _leaf(of, slices)) is not None]
     if not every:
@@ -89,6 +92,8 @@ def leaves(of: Equations, overwritten: int, *, every: bool) -> list[Leaf]:
         # Each loop has one core; without, XLA divides such a loop among as many as the root of their number.
         share = sum(leaf.once for leaf in found) / math.ceil(math.sqrt(cpu_count()))
         found = [leaf for leaf in found if leaf.once <= share]
+        if len(found) > MOST:
+            found = sorted(found, key=lambda leaf: leaf.once, reverse=True)[:MOST]
     while True:
         rest, results = apart(of, found), {v for v in others(of, found).values() if isinstance(v, Var)}
         again = _computed_again(of, rest)

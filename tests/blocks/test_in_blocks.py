@@ -174,6 +174,25 @@ def test_large_leaves_are_in_blocks_where_that_saves_reading():
     assert loops(velocity, True, large) == 4
 
 
+def test_of_very_many_leaves_the_largest_are_in_blocks(monkeypatch):
+    monkeypatch.setattr(leaves, "MOST", 2)
+    p = [draw(i, (n * leaves.LEAST,)) for i, n in enumerate((1, 3, 1, 2, 1))]
+    g = [x + 1 for x in p]
+
+    def velocity(p, m, g):
+        m = [0.9 * m + g for m, g in zip(m, g, strict=True)]
+        return [p - m for p, m in zip(p, m, strict=True)], m
+
+    def views(every):
+        text = str(jax.make_jaxpr(in_blocks(velocity, 2, every=every))(p, p, g))
+        rows = leaves.LEAST // leaves.BLOCK
+        return text.count("while["), {n: f"f32[{n * rows},{leaves.BLOCK}]" in text for n in (1, 2, 3)}
+
+    assert views(every=False) == (2, {1: False, 2: True, 3: True})
+    assert views(every=True) == (5, {1: True, 2: True, 3: True})
+    jax.tree.map(np.testing.assert_allclose, in_blocks(velocity, 2)(p, p, g)[0], velocity(p, p, g))
+
+
 def test_loops_share_no_memory_or_they_could_not_run_side_by_side():
     def temporary(count):
         p = [jax.ShapeDtypeStruct((leaves.LEAST,), jnp.float32)] * count
