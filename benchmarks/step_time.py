@@ -57,6 +57,7 @@ def small(leaves: int, distinct: int) -> Shapes:
 TREES = {
     "leaf": lambda quick: [(4_000_000 if quick else 50_000_000,)],
     "transformer": lambda quick: _transformer(4, 128, 8_192) if quick else _transformer(12, 512, 22_016),
+    "few": lambda quick: [(512, 512)] * 4 if quick else [(1_024, 1_024)] * 8,
     "small": lambda quick: small(100, 5) if quick else small(2_000, 2_000),
 }
 

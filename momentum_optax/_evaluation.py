@@ -85,6 +85,12 @@ def holds(kind: type, state: optax.OptState) -> bool:
     return any(isinstance(x, kind) for x in jax.tree.leaves(pure(state), is_leaf=lambda x: isinstance(x, kind)))
 
 
+def _contents(state: optax.OptState) -> str:
+    """The types of the states in a chain, for messages."""
+    parts = state if type(state) is tuple else (state,)
+    return ", ".join(type(part).__name__ for part in parts) or "nothing"
+
+
 def _is_state(kind: type, x: Any) -> bool:
     """Whether it is a state of the kind, or a chain with one; a model is none, whatever its methods are called."""
     parts = jax.tree.leaves(x, is_leaf=lambda node: isinstance(node, kind))
@@ -138,8 +144,9 @@ def eval_params(
     state = jax.tree.map(_adopted, pure(state), is_leaf=_is_optax_schedule_free)
     if missing == "error" and not holds(TrainsElsewhere, state):
         raise ValueError(
-            "eval_params: no method in the state answers elsewhere than at the params. Pass the state of the "
-            "optimizer, or take the params."
+            "eval_params: no method in the state answers elsewhere than at the params; got a state of "
+            f"{_contents(state)}. Pass the state of an optimizer that does (nesterov, nigt, schedule_free, lookahead), "
+            "or take the params."
         )
     return _moved("eval_params", TrainsElsewhere, state, params)
 
@@ -177,7 +184,7 @@ def previous_params(state: optax.OptState, params: optax.Params) -> optax.Params
     """
     if not holds(RemembersParams, state):
         raise ValueError(
-            "previous_params: no method in the state remembers the params of the update before. Methods that do take "
-            "`previous_gradient=` (storm, mars)."
+            "previous_params: no method in the state remembers the params of the update before; got a state of "
+            f"{_contents(state)}. Methods that do take `previous_gradient=` (storm, mars)."
         )
     return _moved("previous_params", RemembersParams, state, params)

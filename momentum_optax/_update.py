@@ -21,8 +21,8 @@ def make_update(tx: optax.GradientTransformation, *, donate: bool = True, blocks
     On a CPU, large leaves are updated in blocks: XLA alone would go through memory once for each array that comes out,
     and a method with several memories, or a wrapper that uses an update twice, would read the same arrays again and
     again or keep one more. In blocks an update of Adam or RMSProp takes three quarters of the time, one by
-    `outer_momentum(adam)` less than half, without an array beside (benchmarks/RESULTS.md); tracing and compiling take
-    two to three times as long, more with hundreds of large leaves.
+    `outer_momentum(adam)` less than half, without an array beside (benchmarks/RESULTS.md); compiling takes one
+    and a half to five times as long, tracing included.
 
     Args:
       tx: any Optax transformation.

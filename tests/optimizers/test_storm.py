@@ -190,7 +190,7 @@ def test_it_goes_with_other_methods_on_other_leaves(tx, around):
 
 
 def test_a_state_that_remembers_none_is_an_error():
-    with pytest.raises(ValueError, match="previous_params: no method in the state remembers the params"):
+    with pytest.raises(ValueError, match=r"previous_params: no method .* got a state of [A-Z]"):
         mo.previous_params(mo.heavy_ball(0.1).init(jnp.ones(2)), jnp.ones(2))
 
 
