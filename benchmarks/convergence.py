@@ -163,7 +163,7 @@ def steps_needed(contender: Contender, condition: float, limit: int, reached: fl
             value, gradient = jax.value_and_grad(loss)(params)
             updates, state = tx.update(gradient, state, params, value=value)
             params = mo.apply_updates(params, updates)
-            return params, state, loss(mo.eval_params(state, params)), count + 1
+            return params, state, loss(mo.eval_params(state, params, missing="params")), count + 1
 
         _, _, value, count = jax.lax.while_loop(unfinished, step, (params, tx.init(params), loss(params), 0))
         return jnp.where(value <= goal, count, -1)

@@ -82,7 +82,7 @@ def noisy(tx: optax.GradientTransformation, times: Sequence[int], seeds: int) ->
         carry, points = (jnp.asarray(error), tx.init(jnp.asarray(error))), []
         for begin, end in zip([0, *times], times, strict=False):
             carry, _ = jax.lax.scan(step, carry, jnp.arange(begin, end))
-            points.append(mo.eval_params(carry[1], carry[0]))
+            points.append(mo.eval_params(carry[1], carry[0], missing="params"))
         return jnp.stack(points), optax.tree.get(carry[1], "restarts", jnp.zeros((), int))
 
     with jax.enable_x64(True):

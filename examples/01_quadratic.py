@@ -43,8 +43,8 @@ def descend(tx: optax.GradientTransformation, steps: int) -> np.ndarray:
         params, state = carry
         updates, state = tx.update(jax.grad(loss)(params), state, params)
         params = optax.apply_updates(params, updates)
-        # `nesterov` trains at points ahead of its answer; for the other two this returns the params.
-        return (params, state), mo.eval_params(state, params)
+        # `nesterov` trains at points ahead of its answer; the other two answer where they train.
+        return (params, state), mo.eval_params(state, params, missing="params")
 
     start = jnp.asarray(START, jnp.float32)
     _, points = jax.jit(lambda p: jax.lax.scan(step, (p, tx.init(p)), length=steps))(start)

@@ -80,7 +80,7 @@ def main(steps: int = 200, seeds: int = 20) -> dict[str, tuple[float, np.ndarray
 
         rows = jax.random.randint(shuffle, (steps, BATCH), 0, len(train_images))
         (params, state), _ = jax.lax.scan(step, (params, tx.init(params)), rows)
-        answer = mo.eval_params(state, params)
+        answer = mo.eval_params(state, params, missing="params")
         return accuracy(answer, valid_images, valid_labels), accuracy(answer, test_images, test_labels)
 
     keys, results = jax.random.split(jax.random.key(0), seeds), {}

@@ -64,12 +64,12 @@ def main(steps: int = 280, seeds: int = 20) -> dict[str, tuple[np.ndarray, np.nd
         def step(carry, rows):
             params, state = carry
             updates, new = tx.update(jax.grad(loss)(params, rows), state, params)
-            return (mo.apply_updates(params, updates), new), loss(mo.eval_params(state, params))
+            return (mo.apply_updates(params, updates), new), loss(mo.eval_params(state, params, missing="params"))
 
         params = network(start)
         rows = jax.random.randint(shuffle, (steps, BATCH), 0, len(train_images))
         (params, state), losses = jax.lax.scan(step, (params, tx.init(params)), rows)
-        hits = jnp.argmax(predict(mo.eval_params(state, params), test_images), axis=-1) == test_labels
+        hits = jnp.argmax(predict(mo.eval_params(state, params, missing="params"), test_images), axis=-1) == test_labels
         return losses, jnp.mean(hits)
 
     keys, results = jax.random.split(jax.random.key(0), seeds), {}

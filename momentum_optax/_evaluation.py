@@ -120,7 +120,7 @@ def _moved(method: str, kind: type, state: optax.OptState, params: optax.Params)
 
 
 def eval_params(
-    state: optax.OptState, params: optax.Params, *, missing: Literal["params", "error"] = "params"
+    state: optax.OptState, params: optax.Params, *, missing: Literal["error", "params"] = "error"
 ) -> optax.Params:
     """The params to evaluate and to keep, wherever the method trains.
 
@@ -128,27 +128,28 @@ def eval_params(
       state: of any optimizer; methods are found inside chains, wrappers and `nnx.Optimizer.opt_state`.
         `optax.contrib.schedule_free` is known, too.
       params: the params being trained.
-      missing: what to do with a state of methods that all answer where they train: return the `"params"`, or raise an
-        `"error"`.
+      missing: what to do with a state of methods that all answer where they train: raise an `"error"`, lest another
+        state be taken for the optimizer's, or, in programs for any optimizer, return the `"params"`.
 
     Returns:
       For methods that train at a lookahead point (`nesterov`), the point they look ahead from; for those that average
-      (`schedule_free`, `lookahead`), the average; for all others, `params`.
+      (`schedule_free`, `lookahead`), the average; for all others, `params`, if asked.
 
     Raises:
       TypeError: the state is a transformation, or it and the params have changed places.
-      ValueError: two methods inside the state train the same params elsewhere, or none does and that is an error.
+      ValueError: two methods inside the state train the same params elsewhere, or none does.
     """
-    if missing not in ("params", "error"):
-        raise ValueError(f"missing must be 'params' or 'error'; got {missing!r}.")
+    if missing not in ("error", "params"):
+        raise ValueError(f"missing must be 'error' or 'params'; got {missing!r}.")
     state = jax.tree.map(_adopted, pure(state), is_leaf=_is_optax_schedule_free)
+    found = _moved("eval_params", TrainsElsewhere, state, params)
     if missing == "error" and not holds(TrainsElsewhere, state):
         raise ValueError(
             "eval_params: no method in the state answers elsewhere than at the params; got a state of "
             f"{_contents(state)}. Pass the state of an optimizer that does (nesterov, nigt, schedule_free, lookahead), "
-            "or take the params."
+            'or take the params; missing="params" does so.'
         )
-    return _moved("eval_params", TrainsElsewhere, state, params)
+    return found
 
 
 def lookahead_params(state: optax.OptState, params: optax.Params) -> optax.Params:
@@ -180,11 +181,13 @@ def previous_params(state: optax.OptState, params: optax.Params) -> optax.Params
       method remembers are as in `params`.
 
     Raises:
+      TypeError: the state is a transformation, or it and the params have changed places.
       ValueError: no method inside the state remembers its params, or two remember the same.
     """
+    found = _moved("previous_params", RemembersParams, state, params)
     if not holds(RemembersParams, state):
         raise ValueError(
             "previous_params: no method in the state remembers the params of the update before; got a state of "
             f"{_contents(state)}. Methods that do take `previous_gradient=` (storm, mars)."
         )
-    return _moved("previous_params", RemembersParams, state, params)
+    return found

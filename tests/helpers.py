@@ -70,7 +70,7 @@ class Descent(NamedTuple):
 def _descend(tx, gradient_fn, x0, steps: int, look) -> Descent:
     def here(params, state):
         ahead = look(state, params)
-        return Descent(join(params), join(mo.eval_params(state, params)), join(ahead)), ahead
+        return Descent(join(params), join(mo.eval_params(state, params, missing="params")), join(ahead)), ahead
 
     def body(carry, _):
         params, state = carry

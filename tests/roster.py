@@ -128,7 +128,7 @@ SIGNATURES = {
     "apply_updates": "(params, updates)",
     "by_depth": "(function, order=None)",
     "describe": "(beta, params, *, count=0)",
-    "eval_params": "(state, params, *, missing='params')",
+    "eval_params": "(state, params, *, missing='error')",
     "layerwise": "(coefficients, default='error')",
     "layerwise_chain": "(transforms, default='error')",
     "lookahead_params": "(state, params)",

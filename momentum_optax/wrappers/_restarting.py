@@ -20,13 +20,6 @@ def start(tx: optax.GradientTransformation, params: optax.Params) -> Any:
     return state
 
 
-def _trains_elsewhere(state: Any) -> bool:
-    def elsewhere(part):
-        return isinstance(part, evaluation.TrainsElsewhere)
-
-    return any(map(elsewhere, jax.tree.leaves(state, is_leaf=elsewhere)))
-
-
 def _widened(params: optax.Params | None) -> optax.Params:
     if params is None:
         raise ValueError(
@@ -38,7 +31,7 @@ def _widened(params: optax.Params | None) -> optax.Params:
 
 def moved(updates: optax.Updates, old: Any, new: Any, params: optax.Params | None) -> optax.Updates:
     """How far an update moves the answer (see `eval_params`), not the params that are ahead of it."""
-    if not _trains_elsewhere(new):
+    if not evaluation.holds(evaluation.TrainsElsewhere, new):
         return updates
     wide = _widened(params)
     reached = leafwise.apply(operator.add, wide, updates)
@@ -58,7 +51,7 @@ def settle(
 ) -> tuple[optax.Updates, Any]:
     """Where `fire`, fades the state after its step, and brings params that are ahead back to the answer."""
     faded = memories.fade(state, fire, keep, second_moments=second_moments, counts=counts)
-    if not _trains_elsewhere(state):
+    if not evaluation.holds(evaluation.TrainsElsewhere, state):
         return updates, faded
     reached = leafwise.apply(operator.add, _widened(params), updates)
     ends = evaluation.eval_params(state, reached), evaluation.eval_params(faded, reached)

@@ -61,7 +61,7 @@ def test_both_spellings_of_nesterov_are_one_method_under_every_rule(name):
         state = tx.init(params)
         for _ in range(20):
             params, state = body(params, state)
-        return mo.eval_params(state, params), decided(state)
+        return mo.eval_params(state, params, missing="params"), decided(state)
 
     with jax.enable_x64(True):
         (theta, betas), (looking, same) = train(mo.nesterov), train(mo.nesterov_lookahead)

@@ -28,7 +28,7 @@ def descend(tx, curvatures, steps: int, start=1.0, gradient_fn=None) -> Run:
             x, state = carry
             updates, state = tx.update(gradient(x), state, x)
             x = mo.apply_updates(x, updates)
-            return (x, state), (x, mo.eval_params(state, x))
+            return (x, state), (x, mo.eval_params(state, x, missing="params"))
 
         x = jnp.broadcast_to(jnp.asarray(start, jnp.float64), curvatures.shape)
         xs, answers = jax.jit(lambda x: jax.lax.scan(body, (x, tx.init(x)), None, steps)[1])(x)

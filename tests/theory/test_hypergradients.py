@@ -27,7 +27,7 @@ def outcome(build, numbers, look=lambda state, params: params):
 
     x = jnp.asarray(START)
     (x, state), _ = jax.lax.scan(body, (x, tx.init(x)), None, STEPS)
-    return value(mo.eval_params(state, x))
+    return value(mo.eval_params(state, x, missing="params"))
 
 
 def test_the_derivatives_of_heavy_ball_are_those_of_the_recursion():

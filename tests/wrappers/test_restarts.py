@@ -57,7 +57,7 @@ def steps_needed(tx, eigenvalues, start, limit):
 
     def unfinished(carry):
         params, state, n = carry
-        return (value(mo.eval_params(state, params)) > 1e-10 * value(start)) & (n < limit)
+        return (value(mo.eval_params(state, params, missing="params")) > 1e-10 * value(start)) & (n < limit)
 
     return jax.lax.while_loop(unfinished, body, (start, tx.init(start), 0))[2]
 
@@ -135,7 +135,7 @@ def run_with_value(tx, x0, steps):
         value, g = jax.value_and_grad(lambda p: quartic(join(p)))(params)
         updates, state = tx.update(g, state, params, value=value)
         params = mo.apply_updates(params, updates)
-        return (params, state), (join(params), join(mo.eval_params(state, params)), state.restarts)
+        return (params, state), (join(params), join(mo.eval_params(state, params, missing="params")), state.restarts)
 
     params = split(jnp.asarray(x0))
     return jax.lax.scan(body, (params, tx.init(params)), None, steps)[1]

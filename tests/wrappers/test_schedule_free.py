@@ -184,16 +184,16 @@ def test_the_average_is_found_inside_wrappers():
         for _ in range(2):
             updates, state = tx.update(params, state, p)
             p = jax.tree.map(jnp.add, p, updates)
-        answer = mo.eval_params(state, p, missing="error")
+        answer = mo.eval_params(state, p)
         states.append(answer["w"])
         np.testing.assert_allclose(answer["w"], (1 - 0.15) * params["w"], rtol=1e-6)
 
 
-def test_a_state_without_an_average_can_be_an_error():
+def test_a_state_without_an_average_is_an_error():
     params = jnp.ones(2)
     with pytest.raises(ValueError, match=r"eval_params: no method .* got a state of TraceState"):
-        mo.eval_params(mo.heavy_ball(0.1).init(params), params, missing="error")
-    with pytest.raises(ValueError, match="missing must be 'params' or 'error'; got 'raise'"):
+        mo.eval_params(mo.heavy_ball(0.1).init(params), params)
+    with pytest.raises(ValueError, match="missing must be 'error' or 'params'; got 'raise'"):
         mo.eval_params(mo.heavy_ball(0.1).init(params), params, missing="raise")
 
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from ..._evaluation import eval_params
+from ... import _evaluation as evaluation
 from ..._finish import apply_updates
 from ..._two_point import wanted_gradients
 from ..values import whole
@@ -30,7 +30,7 @@ def supervised(
     optimizer: Callable[[Hyper], optax.GradientTransformation],
     metrics: Mapping[str, Score] | None = None,
     batch_size: int | Callable[[Hyper], int] = 32,
-    eval_params: Callable[[Any, Any], Any] = eval_params,
+    eval_params: Callable[[Any, Any], Any] | None = None,
 ) -> Trial:
     """A trial that trains a model on batches and tests it on held-out data.
 
@@ -59,8 +59,8 @@ def supervised(
         update is given what it asks for of `value`, `grad`, `value_fn`, `obj_fn`, `grad_fn` and `previous_gradient`.
       metrics: more functions like `loss`, by name; `None` for `accuracy` if the targets are integers, else none.
       batch_size: samples per step, or a function of the structural hyperparameters: `lambda hp: hp["batch_size"]`.
-      eval_params: `(optimizer_state, params) -> params`, the params to test. `momentum_optax.eval_params` knows where
-        the methods of this library have theirs, and tests the params themselves for all others.
+      eval_params: `(optimizer_state, params) -> params`, the params to test; `None` for those that
+        `momentum_optax.eval_params` finds for the methods of this library, and the params themselves for all others.
 
     Returns:
       The trial. Its metrics are `test_loss` and `test_<name>` for each of `metrics`; in a cross-validation
@@ -105,6 +105,7 @@ def supervised(
         raise ValueError("metrics: none can be called 'loss', for the loss is measured too.")
     if not callable(batch_size):
         _check_batch_size(batch_size, count)
+    answer = eval_params or functools.partial(evaluation.eval_params, missing="params")
     order = functools.cache(lambda: folds.order(data.train_targets))
 
     def net(hyper: Hyper) -> Network:
@@ -181,7 +182,7 @@ def supervised(
             part, counts, inputs, targets = "test", None, data.test_inputs, data.test_targets
         if inputs is None or targets is None:
             raise ValueError("data has no test_inputs and test_targets: give them, or validate with folds=...")
-        predictions = net(hyper).test(eval_params(memory, params), rest, inputs)
+        predictions = net(hyper).test(answer(memory, params), rest, inputs)
         scores = {"loss": loss, **metrics}
         return {f"{part}_{k}": mean(k, score, predictions, targets, counts) for k, score in scores.items()}
 
