@@ -10,7 +10,10 @@ from methods import LR
 
 
 def torch_steppers(name: str, arguments: dict[str, Any], params: Any, gradients: Any) -> dict[str, Callable]:
-    """The same for torch's three implementations, or nothing where torch is not installed."""
+    """Torch's implementations as functions without arguments that make one update of their own copy of the params.
+
+    None where torch is not installed.
+    """
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # or torch's idle threads spin into the next one's time
     try:
         import torch

@@ -62,6 +62,5 @@ def loop(of: Equations, leaf: Leaf, values: dict[Var, jax.Array]) -> tuple[dict[
         start[0] += ((x != x) & (x == x)).astype(jnp.int32)  # nothing, which XLA does not know
     old = [values[v].reshape(leaf.view) for v in carried]
     end, more, new = jax.lax.while_loop(lambda carry: carry[1], body, (start, more, old))
-    return {output.place: x.reshape(shape) for output, x in zip(leaf.outputs, new, strict=True)}, sum(
-        end
-    ) + more.astype(jnp.int32)
+    results = {output.place: x.reshape(shape) for output, x in zip(leaf.outputs, new, strict=True)}
+    return results, sum(end) + more.astype(jnp.int32)
